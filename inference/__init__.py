@@ -1,0 +1,1 @@
+"""From files on disk to a lesion mask on the source grid."""

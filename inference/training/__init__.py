@@ -1,0 +1,1 @@
+"""Offline training of the reference model; the only home of torch and MONAI."""

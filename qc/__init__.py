@@ -1,0 +1,1 @@
+"""Numbers about a segmentation, and what they mean."""

@@ -1,0 +1,1 @@
+"""The central host: consume records, score, store, alert. Never sees a patient."""

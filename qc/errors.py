@@ -1,0 +1,43 @@
+"""The errors of the quality room, drawn once.
+
+QualityError
+├── DecodeError             bytes that are no valid quality record
+│   └── NewerSchemaError        a record of a schema that this version does not know yet: park it
+├── MetricSetError          a metric set or a metric that is not registered
+├── DetectorError           a detector file that is malformed
+│   └── FeatureMismatchError    a detector fitted on other metrics than it is given
+├── StreamError             the message log does not answer or refuses
+└── StoreError              the central store does not answer
+"""
+
+
+class QualityError(Exception):
+    """Base of every error that qc raises on purpose; its text is fit for a user and names no patient."""
+
+
+class DecodeError(QualityError):
+    """Bytes that are no valid quality record."""
+
+
+class NewerSchemaError(DecodeError):
+    """A record whose schema version is newer than this software knows; it is to be parked, not refused."""
+
+
+class MetricSetError(QualityError):
+    """A metric set or a metric that is not registered."""
+
+
+class DetectorError(QualityError):
+    """A detector file that is malformed."""
+
+
+class FeatureMismatchError(DetectorError):
+    """A detector that was fitted on other metrics than it is given."""
+
+
+class StreamError(QualityError):
+    """The message log does not answer or refuses."""
+
+
+class StoreError(QualityError):
+    """The central store does not answer."""

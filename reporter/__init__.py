@@ -1,0 +1,1 @@
+"""What leaves the site: DICOM results and quality records."""
