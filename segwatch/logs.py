@@ -1,0 +1,61 @@
+"""The log on standard error: one line an event, as text or as JSON.
+
+Nothing that identifies a patient is ever handed to a logger; the series key of `dicom_listener.series` names a series.
+"""
+
+import json
+import logging
+import sys
+import time
+from typing import Literal
+
+LIBRARY_LEVELS = {
+    # pynetdicom logs the identifiers of data sets at DEBUG and INFO, kafka-python and sqlalchemy the payloads
+    "pynetdicom": logging.CRITICAL,
+    "pydicom": logging.ERROR,
+    "kafka": logging.WARNING,
+    "sqlalchemy": logging.WARNING,
+    "highdicom": logging.ERROR,
+    "PIL": logging.WARNING,
+}
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: time (UTC), level, logger, message, process."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Format one record."""
+        line = {
+            "time": _utc(record.created),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+            "process": record.process,
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False)
+
+
+class TextFormatter(logging.Formatter):
+    """Time (UTC), level, room and message, for people."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Format one record."""
+        line = f"{_utc(record.created)} {record.levelname:<7} {record.name}: {record.getMessage()}"
+        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+def start_logging(level: str, style: Literal["text", "json"]) -> None:
+    """Send this process's log to standard error, and keep libraries from logging what they see."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter() if style == "json" else TextFormatter())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    for name, library_level in LIBRARY_LEVELS.items():
+        logging.getLogger(name).setLevel(library_level)
+
+
+def _utc(seconds: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{int(seconds % 1 * 1000):03d}Z"

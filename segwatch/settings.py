@@ -1,0 +1,187 @@
+"""Settings of a site and of the central host: one TOML file each, frozen, every key documented, unknown keys refused.
+
+This module is the only reader of environment variables. Secrets come from the environment or from a file that the
+settings name, never from the settings file itself.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError, field_validator
+from pydantic_core import ErrorDetails
+
+from segwatch.errors import SettingsError
+from segwatch.settings_sections import (
+    KAFKA_PASSWORD_VARIABLE,
+    SITE_SECRET_VARIABLE,
+    STATE_URL_VARIABLE,
+    STORE_URL_VARIABLE,
+    AlertSection,
+    DeliverySection,
+    DestinationSection,
+    DetectorSection,
+    KafkaSection,
+    ListenerSection,
+    LogSection,
+    ModelSection,
+    ReadSection,
+    Section,
+    SiteSection,
+    SpoolSection,
+    StateSection,
+    StoreSection,
+    StreamSection,
+    WorkerSection,
+)
+
+MINIMUM_SECRET_BYTES = 32
+
+
+class SiteSettings(Section):
+    """Everything `segwatch site`, `listen`, `work` and `deliver` need to know."""
+
+    site: SiteSection
+    listener: ListenerSection = ListenerSection()
+    spool: SpoolSection = SpoolSection()
+    state: StateSection = StateSection()
+    read: ReadSection = ReadSection()
+    model: ModelSection = ModelSection()
+    worker: WorkerSection = WorkerSection()
+    delivery: DeliverySection = DeliverySection()
+    stream: StreamSection = StreamSection()
+    log: LogSection = LogSection()
+    destinations: tuple[DestinationSection, ...] = ()
+
+    @field_validator("destinations")
+    @classmethod
+    def _distinct_names(cls, value: tuple[DestinationSection, ...]) -> tuple[DestinationSection, ...]:
+        names = [destination.name for destination in value]
+        if len(set(names)) != len(names):
+            raise ValueError("two destinations have the same name")
+        return value
+
+    @property
+    def state_url(self) -> str:
+        """SQLAlchemy URL of the state."""
+        return (
+            os.environ.get(STATE_URL_VARIABLE) or self.state.url or f"sqlite:///{self.site.data_dir / 'state.sqlite'}"
+        )
+
+    def secret(self) -> bytes:
+        """The site's secret key. Raises `SettingsError` when there is none or it is too short."""
+        return _secret(SITE_SECRET_VARIABLE, self.site.secret_file, "site.secret_file", MINIMUM_SECRET_BYTES)
+
+
+class CentralSettings(Section):
+    """Everything `segwatch central` needs to know."""
+
+    store: StoreSection = StoreSection()
+    stream: StreamSection = StreamSection()
+    detector: DetectorSection = DetectorSection()
+    alerts: AlertSection = AlertSection()
+    log: LogSection = LogSection()
+
+    @property
+    def store_url(self) -> str:
+        """SQLAlchemy URL of the store."""
+        return os.environ.get(STORE_URL_VARIABLE) or self.store.url
+
+
+AnySettings = TypeVar("AnySettings", SiteSettings, CentralSettings)
+
+
+def load_settings(path: Path, kind: type[AnySettings]) -> AnySettings:
+    """Read a settings file; relative paths in it are taken from its folder.
+
+    Raises:
+        SettingsError: the file is missing, is no TOML, or has an unknown key or a bad value.
+    """
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        which = "site" if kind is SiteSettings else "central"
+        raise SettingsError(f"{path}: no such file; `segwatch init {which}` writes one") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: cannot be read ({error})") from error
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path}: not valid TOML: {error}") from error
+    try:
+        settings = kind.model_validate(table)
+    except ValidationError as error:
+        lines = "\n".join(f"  {_explain(kind, details)}" for details in error.errors())
+        raise SettingsError(f"{path}:\n{lines}") from None
+    return _anchor(settings, path.resolve().parent)
+
+
+def kafka_password(settings: KafkaSection) -> str | None:
+    """Password of the Kafka connection; None when no user name is set. Raises `SettingsError` when it is missing."""
+    if settings.sasl_username is None:
+        return None
+    return _secret(KAFKA_PASSWORD_VARIABLE, settings.sasl_password_file, "stream.kafka.sasl_password_file", 1).decode()
+
+
+def child_environment() -> dict[str, str]:
+    """Environment for child processes of `segwatch site`: this process's own."""
+    return dict(os.environ)
+
+
+def _secret(variable: str, file: Path | None, key: str, minimum_bytes: int) -> bytes:
+    value = os.environ.get(variable, "").encode()
+    origin = f"the variable {variable}"
+    if not value:
+        if file is None:
+            raise SettingsError(f"set the variable {variable} or the key {key}")
+        origin = str(file)
+        try:
+            value = file.read_bytes().strip()
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            raise SettingsError(f"{key}: {file}: {reason}; or set the variable {variable}") from error
+    if len(value) < minimum_bytes:
+        raise SettingsError(f"{origin}: the secret has {len(value)} bytes, at least {minimum_bytes} are needed")
+    return value
+
+
+def _explain(kind: type[BaseModel], details: ErrorDetails) -> str:
+    """Turn one of pydantic's errors into a sentence that names the key and the nearest right name."""
+    where = ".".join(str(part) for part in details["loc"])
+    if details["type"] != "extra_forbidden":
+        return f"{where}: {details['msg']}"
+    known = _known_keys(kind, details["loc"][:-1])
+    nearest = get_close_matches(str(details["loc"][-1]), known, n=1, cutoff=0.4)
+    hint = f"did you mean {nearest[0]!r}?" if nearest else f"known are: {', '.join(known)}"
+    return f"{where}: unknown key; {hint}"
+
+
+def _known_keys(kind: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    for part in location:
+        if isinstance(part, int):
+            continue
+        annotation = kind.model_fields[part].annotation
+        candidates = (annotation, *getattr(annotation, "__args__", ()))
+        kind = next(c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel))
+    return list(kind.model_fields)
+
+
+def _anchor(settings: AnySettings, folder: Path) -> AnySettings:
+    """Make every relative path absolute, so that the settings mean the same from any working directory."""
+    anchored = settings.model_validate(_anchored(settings.model_dump(), folder))
+    if isinstance(anchored, CentralSettings):
+        url = anchored.store.url
+        prefix = "sqlite:///"
+        if url.startswith(prefix) and not url.startswith(f"{prefix}/"):
+            store = StoreSection(url=f"{prefix}{folder / url.removeprefix(prefix)}")
+            return anchored.model_copy(update={"store": store})
+    return anchored
+
+
+def _anchored(value: Any, folder: Path) -> Any:  # noqa: ANN401 (a tree of plain settings values)
+    if isinstance(value, Mapping):
+        return {key: _anchored(item, folder) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [_anchored(item, folder) for item in value]
+    return folder / value if isinstance(value, Path) else value
