@@ -1,0 +1,5 @@
+"""`python -m segwatch` is `segwatch`."""
+
+from segwatch.cli import main
+
+main()

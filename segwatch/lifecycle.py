@@ -1,0 +1,43 @@
+"""How a Segwatch process starts, says that it is ready, and stops.
+
+A process stops on SIGTERM and SIGINT. A child of `segwatch site` also stops when its standard input ends, which is
+what happens when the parent dies in whatever way; so no child outlives a killed site and keeps its port.
+"""
+
+import json
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from types import FrameType
+
+
+def on_stop_signal(callback: Callable[[], None]) -> None:
+    """Call back, in the main thread, at SIGTERM and SIGINT."""
+
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        callback()
+
+    signal.signal(signal.SIGTERM, handle)
+    signal.signal(signal.SIGINT, handle)
+
+
+def stop_event(*, at_end_of_input: bool) -> threading.Event:
+    """Make the event that is set when this process is to stop."""
+    stop = threading.Event()
+    on_stop_signal(stop.set)
+    if at_end_of_input:
+        threading.Thread(target=_set_at_end_of_input, args=(stop,), name="parent-watch", daemon=True).start()
+    return stop
+
+
+def announce_ready(name: str, text: str) -> None:
+    """Tell whoever reads standard output, in one line of JSON, that this process does its work from now on."""
+    sys.stdout.write(json.dumps({"ready": name, "text": text}) + "\n")
+    sys.stdout.flush()
+
+
+def _set_at_end_of_input(stop: threading.Event) -> None:
+    while sys.stdin.buffer.read(1024):
+        pass
+    stop.set()

@@ -1,0 +1,74 @@
+"""Where the results of a series lie on disk, and how they enter the outbox."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Connection
+
+from qc.record import record_message
+from reporter import outbox
+from reporter.preview import write_preview
+from reporter.seg import write_seg
+from segwatch.pipeline import ProcessedSeries
+
+STREAM_DESTINATION = "stream"
+"""Name of the message log among the destinations of the outbox."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResultFolder:
+    """The folder of one run: ROOT/<series key>/<version>-<generation>."""
+
+    root: Path
+    series_key: str
+    series_version: int
+    generation: int
+
+    @property
+    def path(self) -> Path:
+        """The folder."""
+        return self.root / self.series_key / f"{self.series_version}-{self.generation}"
+
+    @property
+    def checkpoint(self) -> Path:
+        """The segmentation of a run that has not ended yet."""
+        return self.path / "segmentation.npz"
+
+    @property
+    def seg(self) -> Path:
+        """The DICOM SEG."""
+        return self.path / "seg.dcm"
+
+    @property
+    def preview(self) -> Path:
+        """A picture of the result for people at the site."""
+        return self.path / "preview.png"
+
+    def drop_checkpoint(self) -> None:
+        """Remove the checkpoint once the results are durable."""
+        self.checkpoint.unlink(missing_ok=True)
+
+
+def write_results(folder: ResultFolder, result: ProcessedSeries) -> None:
+    """Write the SEG durably, and the preview."""
+    folder.path.mkdir(parents=True, exist_ok=True)
+    write_seg(result.seg, folder.seg)
+    write_preview(result.volume, result.segmentation, folder.preview, lungs=result.lungs)
+
+
+def queue_results(
+    connection: Connection, folder: ResultFolder, result: ProcessedSeries, destinations: tuple[str, ...], *, now: float
+) -> None:
+    """Queue the SEG for every destination and the record for the message log, in the caller's transaction."""
+    run = outbox.Run(folder.series_key, folder.series_version, folder.generation)
+    for destination in destinations:
+        outbox.add_instance(connection, run, destination, folder.seg, now=now)
+    outbox.add_message(
+        connection, run, STREAM_DESTINATION, result.record.event_id, record_message(result.record), now=now
+    )
+
+
+def remove_results(root: Path, series_key: str) -> None:
+    """Remove every result of a series; nothing happens when there is none."""
+    shutil.rmtree(root / series_key, ignore_errors=True)
