@@ -58,6 +58,10 @@ class Source(Protocol):
         """Messages in the log that were not yielded yet."""
         ...
 
+    def processed(self, position: Position) -> None:
+        """Note for displays of lag that the message was processed; `StartingPoints` alone says where to begin."""
+        ...
+
     def close(self) -> None:
         """Release the connection."""
         ...
