@@ -33,7 +33,7 @@ def settings_markdown() -> str:
     """Reference page of every key of both files."""
     parts = [
         "# Settings",
-        "Written by `segwatch init --reference`; a test compares. Unknown keys are refused. Relative paths are taken "
+        "Written by `segwatch init reference`; a test compares. Unknown keys are refused. Relative paths are taken "
         "from the folder of the settings file. Secrets come from the environment or from a file.",
     ]
     for title, kind in (("Site", SiteSettings), ("Central", CentralSettings)):

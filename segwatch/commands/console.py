@@ -1,0 +1,44 @@
+"""What the commands share: the console, machine-readable output, and common options."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from segwatch.logs import start_logging
+from segwatch.settings import CentralSettings, SiteSettings, load_settings
+
+console = Console(highlight=False, soft_wrap=True)
+"""For people; results and tables."""
+error_console = Console(stderr=True, highlight=False, soft_wrap=True)
+"""For people; progress and errors."""
+
+SiteFile = Annotated[
+    Path, typer.Option("--config", "-c", help="Settings of the site, written by `segwatch init site`.", metavar="FILE")
+]
+CentralFile = Annotated[Path, typer.Option("--config", "-c", help="Settings of the central host.", metavar="FILE")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of text for people.")]
+
+SITE_FILE = Path("segwatch.toml")
+CENTRAL_FILE = Path("central.toml")
+
+
+def print_json(value: Any) -> None:  # noqa: ANN401 (anything that JSON holds)
+    """Print one JSON document, indented."""
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def site_settings(path: Path) -> SiteSettings:
+    """Load a site's settings and start its log."""
+    settings = load_settings(path, SiteSettings)
+    start_logging(settings.log.level, settings.log.format)
+    return settings
+
+
+def central_settings(path: Path) -> CentralSettings:
+    """Load the central settings and start its log."""
+    settings = load_settings(path, CentralSettings)
+    start_logging(settings.log.level, settings.log.format)
+    return settings
