@@ -56,13 +56,43 @@ LESION_CORE_1 = MetricSet(
     "lesion-core",
     1,
     (
-        MetricDefinition("smoothness", "1", 0.0, 1.0, "mean Dice of consecutive axial slices inside components"),
-        MetricDefinition("connected_components", "{count}", 0.0, math.inf, "26-connected lesion components"),
-        MetricDefinition("intensity_mode", "[hnsf'U]", -1024.0, 3071.0, "centre of the lesion's intensities"),
-        MetricDefinition("in_lung_fraction", "1", 0.0, 1.0, "share of the lesion inside the lung mask"),
-        MetricDefinition("lesion_volume", "mL", 0.0, math.inf, "volume of the lesion mask"),
-        MetricDefinition("lesion_lung_share", "1", 0.0, 1.0, "lesion inside the lungs over lung volume"),
-        MetricDefinition("mean_confidence", "1", 0.0, 1.0, "mean foreground probability over predicted foreground"),
+        MetricDefinition(
+            "smoothness",
+            "1",
+            0.0,
+            1.0,
+            "mean Dice of consecutive axial slices inside each 26-connected component of 500 mm3 and more, averaged "
+            "over components (all where none is that large); 0 for a component of one slice; 1 for an empty mask",
+        ),
+        MetricDefinition(
+            "connected_components",
+            "{count}",
+            0.0,
+            math.inf,
+            "26-connected components of 10 mm3 and more (all where none is that large); 0 for an empty mask",
+        ),
+        MetricDefinition(
+            "intensity_mode",
+            "[hnsf'U]",
+            -1024.0,
+            3071.0,
+            "peak of the density of the lesion's intensities (Gaussian kernel, 25 HU); -500 for an empty mask",
+        ),
+        MetricDefinition(
+            "in_lung_fraction", "1", 0.0, 1.0, "share of the lesion inside the lung mask; 1 for an empty lesion mask"
+        ),
+        MetricDefinition("lesion_volume", "mL", 0.0, math.inf, "volume of the lesion mask; 0 for an empty mask"),
+        MetricDefinition(
+            "lesion_lung_share", "1", 0.0, 1.0, "lesion inside the lung mask over the lung mask; 0 without lungs"
+        ),
+        MetricDefinition(
+            "mean_confidence",
+            "1",
+            0.0,
+            1.0,
+            "mean foreground probability over the lesion mask, from the model's grid; for an empty mask 1 - the "
+            "largest foreground probability",
+        ),
     ),
 )
 
