@@ -6,7 +6,8 @@ InferenceError
 ├── ModelPackageError       the model's file or manifest is missing, malformed or altered
 │   └── ModelHashError          the ONNX file is not the one that its manifest names
 ├── ProviderError           an execution provider that the settings ask for did not start
-└── JobLostError            the lease of a job ran out and another worker holds it
+├── JobLostError            the lease of a job ran out and another worker holds it
+└── UnknownJobError         a command names a job that the state does not hold
 """
 
 from enum import StrEnum
@@ -19,15 +20,18 @@ class RejectionReason(StrEnum):
     SEGMENTATION_AS_CT = "segmentation_as_ct"
     MULTI_FRAME = "multi_frame_not_supported"
     INVALID_SOP_CLASS = "invalid_sop_class"
+    SECONDARY_CAPTURE = "secondary_capture_as_ct"
     MIXED_SERIES = "mixed_series"
     MISSING_GEOMETRY = "missing_geometry"
     MIXED_ORIENTATION = "mixed_orientation"
     MIXED_SIZE = "mixed_size"
     DUPLICATE_POSITIONS = "duplicate_positions"
     MISSING_SLICES = "missing_slices"
+    IRREGULAR_SPACING = "irregular_spacing"
     GANTRY_TILT = "gantry_tilt"
     TILT_AND_MISSING_SLICES = "gantry_tilt_and_missing_slices"
     MISSING_RESCALE = "missing_rescale"
+    NOT_HOUNSFIELD = "not_hounsfield_units"
     TOO_FEW_SLICES = "too_few_slices"
     UNDECODABLE_PIXELS = "undecodable_pixels"
     UNREADABLE_FILE = "unreadable_file"
@@ -66,3 +70,7 @@ class ProviderError(InferenceError):
 
 class JobLostError(InferenceError):
     """The lease of a job ran out and another worker may hold it."""
+
+
+class UnknownJobError(InferenceError):
+    """A command names a job that the state does not hold."""
