@@ -4,6 +4,7 @@ ReporterError
 ├── SegBuildError           the source headers do not allow a valid DICOM SEG
 ├── DeliveryError           a destination did not take an instance; try again later
 │   └── DeliveryRefusedError    the destination answered with a failure status
+├── OutboxPayloadError      the outbox holds a message that this version cannot read
 └── UnknownRecordError      no record of this id was made here
 """
 
@@ -22,6 +23,10 @@ class DeliveryError(ReporterError):
 
 class DeliveryRefusedError(DeliveryError):
     """A destination answered a C-STORE with a failure status."""
+
+
+class OutboxPayloadError(ReporterError):
+    """The outbox holds a message that this version cannot read."""
 
 
 class UnknownRecordError(ReporterError):
