@@ -5,15 +5,15 @@ pylibjpeg-rle. pylibjpeg-libjpeg is GPL and must not be installed.
 """
 
 import struct
-import zlib
-from pathlib import Path
+from typing import Any
 
+import gdcm
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
 from pydicom.encaps import generate_frames
 from pydicom.pixels.utils import pixel_array
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, JPEGExtended12Bit
 
 from inference.errors import RejectionReason, SeriesRejectedError
 from inference.read_headers import InstanceHeader
@@ -23,6 +23,11 @@ AIR_HU = -1024.0
 TISSUE_HU = -900.0
 """A padding value above this would blank tissue, and is not believed."""
 
+RETIRED_JPEG = ("1.2.840.10008.1.2.4.53", "1.2.840.10008.1.2.4.55")
+"""JPEG spectral selection (processes 6 and 8) and full progression (processes 10 and 12)."""
+
+Stored = NDArray[np.integer[Any]]
+
 _TAGS = (
     "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration", "NumberOfFrames", "Rows", "Columns",
     "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelData", "ExtendedOffsetTable",
@@ -30,7 +35,7 @@ _TAGS = (
 )  # fmt: skip
 
 
-def decode_into(out: NDArray[np.float32], header: InstanceHeader, *, maximum_file_bytes: int) -> None:
+def decode_into(out: NDArray[np.float32], header: InstanceHeader) -> None:
     """Decode one slice and write its Hounsfield units.
 
     Stored values become HU by Rescale Slope and Intercept of this very slice. Padding (`padding_range`) and anything
@@ -39,17 +44,16 @@ def decode_into(out: NDArray[np.float32], header: InstanceHeader, *, maximum_fil
     Args:
         out: (rows, columns), written in place.
         header: of the instance; geometry and rescale were checked before.
-        maximum_file_bytes: longest file, and longest content of a deflated file, that is read.
 
     Raises:
-        SeriesRejectedError: `TOO_LARGE`, or `UNDECODABLE_PIXELS` where the pixels are missing, truncated, of another
-            size than the header says, or in a transfer syntax that no installed decoder reads.
+        SeriesRejectedError: (`UNDECODABLE_PIXELS`) the pixels are missing, truncated, of another size than the header
+            says, or in a transfer syntax that no installed decoder reads.
     """
-    _check_file_size(header, maximum_file_bytes)
     try:
         dataset = dcmread(header.path, specific_tags=list(_TAGS))
         _check_codestream_size(dataset, header)
-        stored = pixel_array(dataset, raw=True)
+        decode = _decode_by_gdcm if _only_gdcm_decodes(dataset) else _decode_by_pydicom
+        stored = decode(dataset)
     except SeriesRejectedError:
         raise
     except Exception as error:  # last resort: four decoder libraries raise anything at malformed pixels
@@ -64,6 +68,37 @@ def decode_into(out: NDArray[np.float32], header: InstanceHeader, *, maximum_fil
     if padding is not None:
         out[(stored >= padding[0]) & (stored <= padding[1])] = AIR_HU
     np.maximum(out, np.float32(AIR_HU), out=out)
+
+
+def _decode_by_pydicom(dataset: Dataset) -> Stored:
+    return pixel_array(dataset, raw=True)
+
+
+def _only_gdcm_decodes(dataset: Dataset) -> bool:
+    """Whether the frame is a JPEG of 12 bits with loss, or of a retired process, which pydicom offers no decoder."""
+    syntax = dataset.file_meta.TransferSyntaxUID
+    return syntax in RETIRED_JPEG or (syntax == JPEGExtended12Bit and dataset.get("BitsStored", 0) > 8)
+
+
+def _decode_by_gdcm(dataset: Dataset) -> Stored:
+    """Stored values, (rows, columns), of a single-frame file.
+
+    Raises:
+        ValueError: GDCM does not read the file, or not as one 16-bit frame.
+    """
+    reader = gdcm.ImageReader()
+    reader.SetFileName(str(dataset.filename))
+    if not reader.Read():
+        raise ValueError("GDCM does not read the file")
+    image = reader.GetImage()
+    pixel_format = image.GetPixelFormat()
+    if pixel_format.GetBitsAllocated() != 16 or pixel_format.GetSamplesPerPixel() != 1:
+        raise ValueError("not one 16-bit sample per pixel")
+    # GDCM hands bytes over as a str with surrogates
+    data = image.GetBuffer().encode("utf-8", "surrogateescape")
+    signed = pixel_format.GetPixelRepresentation() == 1
+    columns, rows = image.GetDimensions()[:2]
+    return np.frombuffer(data, np.int16 if signed else np.uint16).reshape(rows, columns)
 
 
 def padding_range(header: InstanceHeader) -> tuple[int, int] | None:
@@ -89,30 +124,6 @@ def _as_stored(value: int, pixel_representation: int) -> int:
 
 def _undecodable(detail: str) -> SeriesRejectedError:
     return SeriesRejectedError(RejectionReason.UNDECODABLE_PIXELS, f"{detail}; send the series again uncompressed")
-
-
-def _check_file_size(header: InstanceHeader, maximum_bytes: int) -> None:
-    """Refuse a file, or a deflated content, that is longer than the bound."""
-    try:
-        size = header.path.stat().st_size
-        if size <= maximum_bytes and header.transfer_syntax_uid == DeflatedExplicitVRLittleEndian:
-            size = _inflated_size(header.path, maximum_bytes)
-    except (OSError, zlib.error) as error:
-        raise _undecodable(f"the file cannot be read ({type(error).__name__})") from error
-    if size > maximum_bytes:
-        detail = f"one instance holds more than {maximum_bytes} bytes; a CT slice holds about half a million"
-        raise SeriesRejectedError(RejectionReason.TOO_LARGE, detail)
-
-
-def _inflated_size(path: Path, maximum_bytes: int) -> int:
-    """Length of a deflated data set, counted no further than just past the bound."""
-    data = path.read_bytes()
-    start = 144 + struct.unpack_from("<I", data, 140)[0] if len(data) > 144 else len(data)
-    inflater, size, rest = zlib.decompressobj(-zlib.MAX_WBITS), 0, data[start:]
-    while rest and not inflater.eof and size <= maximum_bytes:
-        size += len(inflater.decompress(rest, 1 << 20))
-        rest = inflater.unconsumed_tail
-    return size
 
 
 def _check_codestream_size(dataset: Dataset, header: InstanceHeader) -> None:

@@ -1,13 +1,9 @@
-"""Reads what the reader of a series must know of each instance, and finds the series of a folder.
-
-Element values are parsed from their raw bytes: a decimal string such as `007.812500e-01` or a malformed time must
-neither stop a reading nor print a source value into a warning, as pydicom's own conversion may.
-"""
+"""Reads what the reader of a series must know of each instance, and finds the series of a folder."""
 
 import logging
-import math
-import re
+import struct
 import warnings
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,16 +11,20 @@ from datetime import date
 from pathlib import Path
 
 from pydicom import Dataset, dcmread
-from pydicom.dataelem import RawDataElement
 from pydicom.errors import InvalidDicomError
-from pydicom.tag import Tag
+from pydicom.filereader import read_file_meta_info
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
+from inference.element_values import read_date, read_integer, read_number, read_numbers, read_text
 from inference.errors import NoInstancesError, RejectionReason, SeriesRejectedError
 
 _LOGGER = logging.getLogger(__name__)
 
+MAXIMUM_FILE_BYTES = 2**28
+"""Longest instance, also after inflating a deflated one; a CT slice of 512 x 512 holds half a million."""
 MEDIA_STORAGE_DIRECTORY = "1.2.840.10008.1.3.10"
 
+_DATES = ("AcquisitionDate", "SeriesDate", "StudyDate")
 _KEYWORDS = (
     "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "Modality",
     "AcquisitionDate", "SeriesDate", "StudyDate", "SliceThickness", "NumberOfFrames", "SamplesPerPixel",
@@ -83,16 +83,18 @@ def quiet_pydicom() -> Iterator[None]:
         yield
 
 
-def read_header(path: Path) -> InstanceHeader:
+def read_header(path: Path, *, maximum_file_bytes: int = MAXIMUM_FILE_BYTES) -> InstanceHeader:
     """Read one DICOM Part 10 file up to its pixels.
 
     Raises:
         InvalidDicomError: the file is no DICOM Part 10 file.
-        SeriesRejectedError: (`UNREADABLE_FILE`) it starts like one and cannot be parsed or read.
+        SeriesRejectedError: `TOO_LARGE` for a file, or the content of a deflated one, beyond the bound;
+            `UNREADABLE_FILE` where it starts like DICOM and cannot be parsed or read.
     """
     try:
+        _check_size(path, maximum_file_bytes)
         dataset = dcmread(path, stop_before_pixels=True, specific_tags=list(_KEYWORDS))
-    except InvalidDicomError:
+    except (InvalidDicomError, SeriesRejectedError):
         raise
     except Exception as error:  # a malformed file makes the parser raise anything from KeyError to struct.error
         detail = f"the header cannot be parsed ({type(error).__name__}); send the series again"
@@ -100,21 +102,23 @@ def read_header(path: Path) -> InstanceHeader:
     return _parse(path, dataset)
 
 
-def read_headers(paths: Sequence[Path]) -> list[InstanceHeader]:
+def read_headers(paths: Sequence[Path], *, maximum_file_bytes: int = MAXIMUM_FILE_BYTES) -> list[InstanceHeader]:
     """Read the headers of all files of a series.
 
     Raises:
-        SeriesRejectedError: (`UNREADABLE_FILE`) a file cannot be read; it is named by its place in name order,
+        SeriesRejectedError: `TOO_LARGE` or `UNREADABLE_FILE`; the file is named by its place in the given order,
             because file names often hold UIDs or patient names.
     """
     headers = []
     for number, path in enumerate(paths, start=1):
+        place = f"file {number} of {len(paths)} by name"
         try:
-            headers.append(read_header(path))
-        except (InvalidDicomError, SeriesRejectedError) as error:
-            what = error.detail if isinstance(error, SeriesRejectedError) else "no DICOM Part 10 file"
-            detail = f"file {number} of {len(paths)} by name: {what}"
+            headers.append(read_header(path, maximum_file_bytes=maximum_file_bytes))
+        except InvalidDicomError as error:
+            detail = f"{place}: no DICOM Part 10 file"
             raise SeriesRejectedError(RejectionReason.UNREADABLE_FILE, detail) from error
+        except SeriesRejectedError as error:
+            raise SeriesRejectedError(error.reason, f"{place}: {error.detail}") from error
     return headers
 
 
@@ -151,81 +155,54 @@ def find_series(directory: Path) -> list[tuple[Path, ...]]:
     return [tuple(paths) for _, paths in ordered]
 
 
+def _check_size(path: Path, maximum_bytes: int) -> None:
+    """Refuse what pydicom would read or inflate into memory without a bound."""
+    size = path.stat().st_size
+    if size <= maximum_bytes and read_file_meta_info(path).get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+        size = _inflated_size(path, maximum_bytes)
+    if size > maximum_bytes:
+        detail = f"one instance holds more than {maximum_bytes} bytes; a CT slice holds about half a million"
+        raise SeriesRejectedError(RejectionReason.TOO_LARGE, detail)
+
+
+def _inflated_size(path: Path, maximum_bytes: int) -> int:
+    """Length of a deflated data set, counted no further than just past the bound."""
+    data = path.read_bytes()
+    # the data set follows preamble, prefix and the meta group, whose length stands at byte 140 (PS3.10 7.1)
+    start = 144 + struct.unpack_from("<I", data, 140)[0]
+    inflater, size, rest = zlib.decompressobj(-zlib.MAX_WBITS), 0, data[start:]
+    while rest and not inflater.eof and size <= maximum_bytes:
+        size += len(inflater.decompress(rest, 1 << 20))
+        rest = inflater.unconsumed_tail
+    return size
+
+
 def _parse(path: Path, dataset: Dataset) -> InstanceHeader:
     meta = getattr(dataset, "file_meta", Dataset())
     return InstanceHeader(
         path=path,
-        sop_instance_uid=_text(dataset, "SOPInstanceUID"),
-        sop_class_uid=_text(dataset, "SOPClassUID") or str(meta.get("MediaStorageSOPClassUID", "")),
+        sop_instance_uid=read_text(dataset, "SOPInstanceUID") or str(meta.get("MediaStorageSOPInstanceUID", "")),
+        sop_class_uid=read_text(dataset, "SOPClassUID") or str(meta.get("MediaStorageSOPClassUID", "")),
         transfer_syntax_uid=str(meta.get("TransferSyntaxUID", "")),
-        study_instance_uid=_text(dataset, "StudyInstanceUID"),
-        series_instance_uid=_text(dataset, "SeriesInstanceUID"),
-        frame_of_reference_uid=_text(dataset, "FrameOfReferenceUID"),
-        modality=_text(dataset, "Modality"),
-        number_of_frames=int((_numbers(dataset, "NumberOfFrames", 1) or (1.0,))[0]),
-        samples_per_pixel=_integer(dataset, "SamplesPerPixel") or 1,
-        rows=_integer(dataset, "Rows"),
-        columns=_integer(dataset, "Columns"),
-        position=_numbers(dataset, "ImagePositionPatient", 3),
-        orientation=_numbers(dataset, "ImageOrientationPatient", 6),
-        pixel_spacing=_numbers(dataset, "PixelSpacing", 2),
-        slice_thickness=_number(dataset, "SliceThickness"),
-        bits_allocated=_integer(dataset, "BitsAllocated"),
-        pixel_representation=_integer(dataset, "PixelRepresentation") or 0,
-        padding_value=_integer(dataset, "PixelPaddingValue"),
-        padding_limit=_integer(dataset, "PixelPaddingRangeLimit"),
-        rescale_slope=_number(dataset, "RescaleSlope"),
-        rescale_intercept=_number(dataset, "RescaleIntercept"),
-        rescale_type=_text(dataset, "RescaleType"),
-        lossy=_text(dataset, "LossyImageCompression") == "01",
-        acquisition_date=next(filter(None, (_date(dataset, k) for k in _DATES)), None),
+        study_instance_uid=read_text(dataset, "StudyInstanceUID"),
+        series_instance_uid=read_text(dataset, "SeriesInstanceUID"),
+        frame_of_reference_uid=read_text(dataset, "FrameOfReferenceUID"),
+        modality=read_text(dataset, "Modality"),
+        number_of_frames=int((read_numbers(dataset, "NumberOfFrames", 1) or (1.0,))[0]),
+        samples_per_pixel=read_integer(dataset, "SamplesPerPixel") or 1,
+        rows=read_integer(dataset, "Rows"),
+        columns=read_integer(dataset, "Columns"),
+        position=read_numbers(dataset, "ImagePositionPatient", 3),
+        orientation=read_numbers(dataset, "ImageOrientationPatient", 6),
+        pixel_spacing=read_numbers(dataset, "PixelSpacing", 2),
+        slice_thickness=read_number(dataset, "SliceThickness"),
+        bits_allocated=read_integer(dataset, "BitsAllocated"),
+        pixel_representation=read_integer(dataset, "PixelRepresentation") or 0,
+        padding_value=read_integer(dataset, "PixelPaddingValue"),
+        padding_limit=read_integer(dataset, "PixelPaddingRangeLimit"),
+        rescale_slope=read_number(dataset, "RescaleSlope"),
+        rescale_intercept=read_number(dataset, "RescaleIntercept"),
+        rescale_type=read_text(dataset, "RescaleType"),
+        lossy=read_text(dataset, "LossyImageCompression") == "01",
+        acquisition_date=next(filter(None, (read_date(dataset, k) for k in _DATES)), None),
     )
-
-
-_DATES = ("AcquisitionDate", "SeriesDate", "StudyDate")
-
-
-def _raw(dataset: Dataset, keyword: str) -> tuple[bytes, bool]:
-    """Value bytes of an element and whether they are little endian; empty bytes where it is missing."""
-    tag = Tag(keyword)
-    if tag not in dataset:
-        return b"", True
-    element = dataset.get_item(tag)
-    if isinstance(element, RawDataElement):
-        return (element.value if isinstance(element.value, bytes) else b""), element.is_little_endian
-    return str(element.value if element is not None else "").encode("ascii", "replace"), True
-
-
-def _text(dataset: Dataset, keyword: str) -> str:
-    value, _ = _raw(dataset, keyword)
-    return value.decode("ascii", "replace").strip(" \0\n\r\t")
-
-
-def _integer(dataset: Dataset, keyword: str) -> int | None:
-    """An unsigned 16-bit element (US, or US/SS before its sign is known)."""
-    value, little = _raw(dataset, keyword)
-    return int.from_bytes(value[:2], "little" if little else "big") if len(value) >= 2 else None
-
-
-def _numbers(dataset: Dataset, keyword: str, count: int) -> tuple[float, ...] | None:
-    """A decimal or integer string of exactly `count` finite values, else None."""
-    parts = _text(dataset, keyword).split("\\")
-    try:
-        numbers = tuple(float(part.strip(" \0")) for part in parts)
-    except ValueError:
-        return None
-    return numbers if len(numbers) == count and all(map(math.isfinite, numbers)) else None
-
-
-def _number(dataset: Dataset, keyword: str) -> float | None:
-    numbers = _numbers(dataset, keyword, 1)
-    return numbers[0] if numbers else None
-
-
-def _date(dataset: Dataset, keyword: str) -> date | None:
-    """A date (PS3.5 6.2 DA, and the dotted form of ACR-NEMA), else None."""
-    match = re.fullmatch(r"(\d{4})\.?(\d{2})\.?(\d{2})", _text(dataset, keyword))
-    try:
-        return date(*map(int, match.groups())) if match else None
-    except ValueError:
-        return None

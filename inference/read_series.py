@@ -10,23 +10,24 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.uid import UID
 
 from inference.errors import NoInstancesError, RejectionReason, SeriesRejectedError
+from inference.instance_kind import check_kind
 from inference.pixel_decoding import decode_into, padding_range
-from inference.read_headers import InstanceHeader, find_series, quiet_pydicom, read_headers
+from inference.read_headers import (
+    MAXIMUM_FILE_BYTES,
+    InstanceHeader,
+    find_series,
+    quiet_pydicom,
+    read_headers,
+)
 from inference.slice_geometry import SliceStack, stack_slices
 from inference.volume import ReadWarning, Volume
 
 __all__ = ["ReadLimits", "find_series", "read_series"]
 
-CT_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.2"
-ENHANCED_CT_CLASSES = ("1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2")
-"""Enhanced CT, Legacy Converted Enhanced CT."""
-SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
-"""Secondary Capture; its multi-frame classes extend this UID."""
-HOUNSFIELD_RESCALE_TYPES = ("HU", "US", "")
-"""Rescale Type (0028,1054): HU is implied where it is absent from a CT (PS3.3 C.8.2.1), US claims nothing."""
+OTHER_RESCALE_TYPES = ("OD", "MGML", "Z_EFF", "ED", "EDW", "PCT")
+"""Defined terms of Rescale Type (0028,1054) that are no Hounsfield units (PS3.3 C.11.1.1.2); vendors misspell HU."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class ReadLimits:
     """A series of fewer slices is no chest."""
     maximum_voxels: int = 2**29
     """Rows x columns x slices; 2 GiB as float32, 2048 slices of 512 x 512."""
-    maximum_file_bytes: int = 2**28
+    maximum_file_bytes: int = MAXIMUM_FILE_BYTES
     """Of one instance, also after inflating a deflated one."""
 
 
@@ -63,15 +64,15 @@ def read_series(paths: Sequence[Path], limits: ReadLimits = ReadLimits(), *, thr
     if not paths:
         raise NoInstancesError("the series holds no files")
     with quiet_pydicom():
-        headers = read_headers(sorted(paths))
-        _check_kind(headers)
+        headers = read_headers(sorted(paths), maximum_file_bytes=limits.maximum_file_bytes)
+        check_kind(headers)
         if len(headers) < limits.minimum_slices:
             detail = f"{len(headers)} slices where at least {limits.minimum_slices} are wanted"
             raise SeriesRejectedError(RejectionReason.TOO_FEW_SLICES, detail)
         _check_voxels(headers, limits.maximum_voxels)
         stack = stack_slices(headers)
         _check_rescale(stack.headers)
-        voxels = _decode(stack, limits, threads)
+        voxels = _decode(stack, threads)
     return Volume(
         voxels=voxels,
         affine=stack.affine,
@@ -79,68 +80,6 @@ def read_series(paths: Sequence[Path], limits: ReadLimits = ReadLimits(), *, thr
         acquisition_date=next((h.acquisition_date for h in stack.headers if h.acquisition_date), None),
         warnings=_warnings(stack),
     )
-
-
-def _check_kind(headers: Sequence[InstanceHeader]) -> None:
-    """Refuse other objects than single-frame CT images, and files of several series.
-
-    Where all instances are of one wrong kind that kind is the reason, even when they belong to several series.
-    """
-    wrong = [problem for header in headers if (problem := _wrong_kind(header))]
-    one_kind = len(wrong) == len(headers) and len({reason for reason, _ in wrong}) == 1
-    series = len({(header.study_instance_uid, header.series_instance_uid) for header in headers})
-    if series > 1 and not one_kind:
-        detail = f"{len(headers)} files of {series} series; give the files of one series"
-        raise SeriesRejectedError(RejectionReason.MIXED_SERIES, detail)
-    if wrong:
-        reason, detail = wrong[0]
-        raise SeriesRejectedError(reason, f"{len(wrong)} of {len(headers)} instances: {detail}")
-    if not all(header.sop_instance_uid for header in headers):
-        detail = "instances without SOP Instance UID (0008,0018) cannot be referenced by a result"
-        raise SeriesRejectedError(RejectionReason.UNREADABLE_FILE, detail)
-
-
-_Kind = tuple[Callable[[InstanceHeader], bool], RejectionReason, str]
-
-_WRONG_KINDS: tuple[_Kind, ...] = (
-    (
-        lambda h: UID(h.sop_class_uid).name == h.sop_class_uid,  # pydicom names every standard UID
-        RejectionReason.INVALID_SOP_CLASS,
-        "SOP Class UID (0008,0016) is missing or no standard one",
-    ),
-    (
-        lambda h: h.sop_class_uid in ENHANCED_CT_CLASSES,
-        RejectionReason.MULTI_FRAME,
-        "enhanced multi-frame CT is not supported; send single-frame CT Image Storage",
-    ),
-    (
-        lambda h: h.sop_class_uid.startswith(SECONDARY_CAPTURE) and h.modality == "CT",
-        RejectionReason.SECONDARY_CAPTURE,
-        "a secondary capture that is labelled CT holds no Hounsfield units",
-    ),
-    (lambda h: h.sop_class_uid != CT_IMAGE_STORAGE, RejectionReason.NOT_CT, "the SOP class is not CT Image Storage"),
-    (
-        lambda h: h.modality == "SEG",
-        RejectionReason.SEGMENTATION_AS_CT,
-        "Modality (0008,0060) is SEG under the SOP class of a CT",
-    ),
-    (lambda h: h.modality not in ("CT", ""), RejectionReason.NOT_CT, "Modality (0008,0060) is not CT"),
-    (
-        lambda h: h.number_of_frames > 1,
-        RejectionReason.MULTI_FRAME,
-        "several frames in one CT image; send single frames",
-    ),
-    (
-        lambda h: h.samples_per_pixel != 1,
-        RejectionReason.NOT_CT,
-        "colour pixels, as screenshots and dose reports have",
-    ),
-)
-"""What is no single-frame CT image: the first row that applies names it."""
-
-
-def _wrong_kind(header: InstanceHeader) -> tuple[RejectionReason, str] | None:
-    return next(((reason, detail) for applies, reason, detail in _WRONG_KINDS if applies(header)), None)
 
 
 def _check_voxels(headers: Sequence[InstanceHeader], maximum: int) -> None:
@@ -155,19 +94,19 @@ def _check_rescale(headers: Sequence[InstanceHeader]) -> None:
     if missing:
         detail = f"{missing} of {len(headers)} slices have no usable Rescale Slope or Intercept (0028,1052/1053)"
         raise SeriesRejectedError(RejectionReason.MISSING_RESCALE, detail)
-    if any(header.rescale_type not in HOUNSFIELD_RESCALE_TYPES for header in headers):
+    if any(header.rescale_type in OTHER_RESCALE_TYPES for header in headers):
         detail = "Rescale Type (0028,1054) says that the pixels are no Hounsfield units"
         raise SeriesRejectedError(RejectionReason.NOT_HOUNSFIELD, detail)
 
 
-def _decode(stack: SliceStack, limits: ReadLimits, threads: int) -> NDArray[np.float32]:
+def _decode(stack: SliceStack, threads: int) -> NDArray[np.float32]:
     """Decode all slices into one array, each straight into its place."""
     first = stack.headers[0]
     voxels = np.empty((len(stack.headers), first.rows or 0, first.columns or 0), dtype=np.float32)
 
     def decode(index: int) -> None:
         try:
-            decode_into(voxels[index], stack.headers[index], maximum_file_bytes=limits.maximum_file_bytes)
+            decode_into(voxels[index], stack.headers[index])
         except SeriesRejectedError as error:
             detail = f"slice {index + 1} of {len(stack.headers)}: {error.detail}"
             raise SeriesRejectedError(error.reason, detail) from error
@@ -188,6 +127,11 @@ _ODDITIES: tuple[_Oddity, ...] = (
     ("missing_frame_of_reference", lambda h: not h.frame_of_reference_uid, "no Frame of Reference UID"),
     ("missing_modality", lambda h: not h.modality, "no Modality; the SOP class says that they are CT"),
     ("lossy_compression", lambda h: h.lossy, "pixels that were compressed with loss"),
+    (
+        "unusual_rescale_type",
+        lambda h: h.rescale_type not in ("HU", "US", ""),
+        "a Rescale Type other than HU; the values are taken as Hounsfield units",
+    ),
     (
         "implausible_pixel_padding",
         lambda h: h.padding_value is not None and padding_range(h) is None,
