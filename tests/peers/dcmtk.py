@@ -34,9 +34,14 @@ class Dcmtk:
 
         `-R` proposes only the SOP classes of the files; add e.g. `-xv` to propose JPEG 2000.
         """
-        command: list[str | Path] = [
-            self.storescu, "-v", *options, "-aec", called, "-aet", calling, LOOPBACK, str(port)]        return subprocess.run(
-            [*command, *_files(paths)], env=self.environment, capture_output=True, text=True, check=False, timeout=300
+        command: list[str | Path] = [self.storescu, "-v", *options, "-aec", called, "-aet", calling]
+        return subprocess.run(
+            [*command, LOOPBACK, str(port), *_files(paths)],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
         )
 
     def echo(self, *, port: int, called: str = "SEGWATCH") -> subprocess.CompletedProcess[str]:
