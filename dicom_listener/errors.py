@@ -1,11 +1,11 @@
 """The errors of the listener room, drawn once.
 
 ListenerError
-├── SpoolError          the spool cannot hold an instance
-│   ├── SpoolFullError      over the watermark or out of disk: DIMSE status A700
-│   └── SpoolConflictError  another content is already stored under this SOP Instance UID
+├── SpoolError          the spool cannot hold an instance: DIMSE status 0110
+│   └── SpoolFullError      over the watermark or out of disk: DIMSE status A700
 ├── InvalidInstanceError    a data set without the identifiers that storage needs: DIMSE status A900
-├── PortError           the listener cannot bind its port
+│   └── UnreadableInstanceError     a data set that cannot be parsed up to its identifiers: DIMSE status C000
+├── PortError           the listener cannot bind its address and port
 └── UnknownSeriesError  a command names a series that the state does not hold
 """
 
@@ -15,19 +15,19 @@ class ListenerError(Exception):
 
 
 class SpoolError(ListenerError):
-    """The spool cannot hold an instance."""
+    """The spool cannot hold an instance (DIMSE status 0110, Processing Failure)."""
 
 
 class SpoolFullError(SpoolError):
     """The spool is over its watermark or the disk is full (DIMSE status A700, Out of Resources)."""
 
 
-class SpoolConflictError(SpoolError):
-    """Another content is already stored under the same SOP Instance UID."""
-
-
 class InvalidInstanceError(ListenerError):
-    """A data set lacks the identifiers that storage needs (DIMSE status A900)."""
+    """A data set lacks identifiers or contradicts its C-STORE request (DIMSE status A900)."""
+
+
+class UnreadableInstanceError(InvalidInstanceError):
+    """A data set cannot be parsed as far as its identifiers (DIMSE status C000, Cannot Understand)."""
 
 
 class PortError(ListenerError):

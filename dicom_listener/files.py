@@ -1,0 +1,77 @@
+"""Durable files: what reaches the disk before a function returns, and the disk's errors in words."""
+
+import errno
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from dicom_listener.errors import SpoolError, SpoolFullError
+
+PIECE = 64 * 1024
+"""Size of one write, bytes: larger ones were measured slower when several senders push at once."""
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+
+
+@contextmanager
+def disk_errors_in_words(root: Path) -> Iterator[None]:
+    """Translate OSError of the spool below `root` into SpoolFullError or SpoolError."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise SpoolFullError(f"the disk of the spool {root} is full; free space or move the spool") from error
+        raise SpoolError(f"the spool {root} cannot be used: {error.strerror or error}") from error
+
+
+def create_locked(path: Path) -> int:
+    """Create a new file and lock it as long as its descriptor is open: the lock tells `is_abandoned` that we live."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return descriptor
+
+
+def is_abandoned(path: Path) -> bool:
+    """Whether nobody holds the lock of `create_locked` any more: its process ended."""
+    with suppress(FileNotFoundError), path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+    return False
+
+
+def write_all(descriptor: int, data: bytes | memoryview) -> None:
+    """Write everything, in pieces."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view[:PIECE]) :]
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def is_same_content(one: BinaryIO, other: BinaryIO) -> bool:
+    """Compare two files from where they stand to their ends."""
+    while True:
+        piece = one.read(PIECE)
+        if piece != other.read(PIECE):
+            return False
+        if not piece:
+            return True
+
+
+def used_share(root: Path) -> tuple[float, int]:
+    """Return the used share of the disk (0..1, as `df` counts it) and the bytes free for us."""
+    usage = shutil.disk_usage(root)
+    return usage.used / max(usage.used + usage.free, 1), usage.free

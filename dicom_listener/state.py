@@ -1,0 +1,309 @@
+"""The rows of the listener: series that were received, and which instances a completed version consists of.
+
+The files of the spool are the truth about what was received; these tables follow them. Every function works inside
+the caller's transaction, on SQLite and PostgreSQL alike.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Double,
+    ForeignKeyConstraint,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    delete,
+    insert,
+    select,
+    update,
+)
+
+from dicom_listener.errors import UnknownSeriesError
+from dicom_listener.series import KEY_LENGTH, ReceivedInstance, ReceivedSeries
+from dicom_listener.shelf import instance_path
+
+metadata = MetaData()
+
+received_series = Table(
+    "received_series",
+    metadata,
+    Column("series_key", String(KEY_LENGTH), primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("study_instance_uid", String(64), nullable=False),
+    Column("series_instance_uid", String(64), nullable=False),
+    Column("calling_ae_title", String(16), nullable=False),
+    Column("state", String(32), nullable=False, index=True),
+    Column("n_instances", Integer, nullable=False),
+    Column("n_late", Integer, nullable=False, default=0),
+    Column("n_conflicts", Integer, nullable=False, default=0),
+    Column("bytes", BigInteger, nullable=False),
+    Column("first_at", Double, nullable=False),
+    Column("last_at", Double, nullable=False),
+    Column("completed_at", Double),
+    Column("purged_at", Double),
+    Column("decided_at", Double),
+    Column("decided_by", String(200)),
+    Column("decided_why", String(1000)),
+)
+
+received_instances = Table(
+    "received_instances",
+    metadata,
+    Column("series_key", String(KEY_LENGTH), primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("sop_instance_uid", String(64), primary_key=True),
+    Column("sop_class_uid", String(64), nullable=False),
+    Column("transfer_syntax_uid", String(64), nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    ForeignKeyConstraint(
+        ["series_key", "version"], ["received_series.series_key", "received_series.version"], ondelete="CASCADE"
+    ),
+)
+
+
+class SeriesState(StrEnum):
+    """How far a version of a series is for the listener; whether its files are purged is said by `purged_at`."""
+
+    RECEIVING = "receiving"
+    COMPLETE = "complete"
+    REJECTED = "rejected_by_person"
+    FORGOTTEN = "forgotten"
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesRow:
+    """One version of one series as `status` shows it."""
+
+    series_key: str
+    version: int
+    study_instance_uid: str
+    """Empty once the series is forgotten."""
+    series_instance_uid: str
+    """Empty once the series is forgotten."""
+    calling_ae_title: str
+    """Who sent its first instance."""
+    state: SeriesState
+    n_instances: int
+    n_late: int
+    """Instances that came after this version was complete; they are kept and belong to no version."""
+    n_conflicts: int
+    """Instances that are kept apart because another content has their SOP Instance UID."""
+    bytes: int
+    first_at: float
+    """When its first instance came, Unix time in seconds, as all times here."""
+    last_at: float
+    completed_at: float | None
+    purged_at: float | None
+    """When its files were removed."""
+    decided_at: float | None
+    """When a person rejected it or had it forgotten."""
+    decided_by: str | None
+    decided_why: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesProgress:
+    """What is known of a series while it is being received."""
+
+    series_key: str
+    version: int
+    study_instance_uid: str
+    series_instance_uid: str
+    calling_ae_title: str
+    n_instances: int
+    n_conflicts: int
+    bytes: int
+    first_at: float
+    last_at: float
+
+
+def save_progress(connection: Connection, progress: SeriesProgress) -> bool:
+    """Insert or update the row of a series that is being received.
+
+    Returns False, and changes nothing, when a person decided on this version meanwhile.
+    """
+    values = {name: getattr(progress, name) for name in SeriesProgress.__slots__}
+    row = _one(connection, progress.series_key, progress.version)
+    if row is None:
+        connection.execute(insert(received_series).values(**values, n_late=0, state=SeriesState.RECEIVING))
+    elif row.state is SeriesState.RECEIVING:
+        _change(connection, progress.series_key, progress.version, **values)
+    else:
+        return False
+    return True
+
+
+def complete(connection: Connection, series: ReceivedSeries, progress: SeriesProgress) -> bool:
+    """Write that a version is complete and which instances it consists of.
+
+    Returns False when a person decided on this version meanwhile: it is not to be handed over then.
+    """
+    if not save_progress(connection, progress):
+        return False
+    _change(connection, series.key, series.version, state=SeriesState.COMPLETE, completed_at=series.completed_at)
+    rows = [
+        {
+            "series_key": series.key,
+            "version": series.version,
+            "sop_instance_uid": instance.sop_instance_uid,
+            "sop_class_uid": instance.sop_class_uid,
+            "transfer_syntax_uid": instance.transfer_syntax_uid,
+            "size_bytes": instance.size_bytes,
+        }
+        for instance in series.instances
+    ]
+    connection.execute(insert(received_instances), rows)
+    return True
+
+
+def load_series(connection: Connection, spool_root: Path, key: str, version: int) -> ReceivedSeries:
+    """Load a complete version; its files are not looked at.
+
+    Raises:
+        UnknownSeriesError: there is no such version, it is not complete, or its files are purged.
+    """
+    row = _one(connection, key, version)
+    if row is None:
+        raise UnknownSeriesError(f"series {key} version {version} is not known here")
+    if row.purged_at is not None or row.state is SeriesState.FORGOTTEN:
+        raise UnknownSeriesError(f"the images of series {key} version {version} are purged; send the series again")
+    if row.completed_at is None:
+        raise UnknownSeriesError(f"series {key} version {version} is not complete")
+    table = received_instances.c
+    query = (
+        select(table.sop_instance_uid, table.sop_class_uid, table.transfer_syntax_uid, table.size_bytes)
+        .where(table.series_key == key, table.version == version)
+        .order_by(table.sop_instance_uid)
+    )
+    instances = (
+        ReceivedInstance(
+            sop_instance_uid=uid,
+            sop_class_uid=sop_class,
+            transfer_syntax_uid=transfer_syntax,
+            study_instance_uid=row.study_instance_uid,
+            series_instance_uid=row.series_instance_uid,
+            path=instance_path(spool_root, key, uid),
+            size_bytes=size,
+        )
+        for uid, sop_class, transfer_syntax, size in connection.execute(query)
+    )
+    return ReceivedSeries(
+        key=key,
+        version=version,
+        study_instance_uid=row.study_instance_uid,
+        series_instance_uid=row.series_instance_uid,
+        # a database's collation may order digits and dots otherwise than Python
+        instances=tuple(sorted(instances, key=lambda instance: instance.sop_instance_uid)),
+        calling_ae_title=row.calling_ae_title,
+        completed_at=row.completed_at,
+    )
+
+
+def member_uids(connection: Connection, key: str, version: int) -> frozenset[str]:
+    """SOP Instance UIDs of a complete version; empty for one that is being received."""
+    table = received_instances.c
+    query = select(table.sop_instance_uid).where(table.series_key == key, table.version == version)
+    return frozenset(connection.execute(query).scalars())
+
+
+def latest(connection: Connection, key: str) -> SeriesRow | None:
+    """The newest version of a series, or None."""
+    table = received_series.c
+    query = select(received_series).where(table.series_key == key).order_by(table.version.desc()).limit(1)
+    return _row(connection.execute(query).mappings().first())
+
+
+def find_by_prefix(connection: Connection, key_prefix: str) -> SeriesRow:
+    """The newest version of the one series whose key begins with `key_prefix`.
+
+    Raises:
+        UnknownSeriesError: no series or several begin so.
+    """
+    table = received_series.c
+    query = select(table.series_key).distinct().where(table.series_key.startswith(key_prefix, autoescape=True)).limit(2)
+    keys = list(connection.execute(query).scalars()) if key_prefix else []
+    if len(keys) != 1:
+        how_many = "several series begin" if keys else "no series begins"
+        raise UnknownSeriesError(f"{how_many} with {key_prefix!r}; `segwatch status` lists the keys")
+    row = latest(connection, keys[0])
+    assert row is not None  # noqa: S101 (its key was just read in the same transaction)
+    return row
+
+
+def list_series(connection: Connection, states: Collection[SeriesState] | None = None) -> list[SeriesRow]:
+    """Every version of every series in one of `states` (None: in any), oldest first."""
+    table = received_series.c
+    query = select(received_series).order_by(table.first_at, table.series_key, table.version)
+    if states is not None:
+        query = query.where(table.state.in_([str(state) for state in states]))
+    return [row for found in connection.execute(query).mappings() if (row := _row(found))]
+
+
+def count_extra(
+    connection: Connection, key: str, version: int, *, n_late: int, n_conflicts: int, last_at: float
+) -> None:
+    """Set how many instances lie beside a complete version."""
+    _change(connection, key, version, n_late=n_late, n_conflicts=n_conflicts, last_at=last_at)
+
+
+def mark_rejected(connection: Connection, key: str, version: int, *, by: str, why: str, now: float) -> None:
+    """A person took a version out: it is not processed any more, its files stay until they are purged.
+
+    Raises:
+        UnknownSeriesError: there is no such version.
+    """
+    _decide(connection, key, version, SeriesState.REJECTED, by=by, why=why, now=now)
+
+
+def mark_forgotten(connection: Connection, key: str, version: int, *, by: str, why: str, now: float) -> None:
+    """A person had a version forgotten: its UIDs are erased here. Its files are purged by `Spool.purge`.
+
+    Raises:
+        UnknownSeriesError: there is no such version.
+    """
+    _decide(connection, key, version, SeriesState.FORGOTTEN, by=by, why=why, now=now)
+    _change(connection, key, version, study_instance_uid="", series_instance_uid="")
+    table = received_instances.c
+    connection.execute(delete(received_instances).where(table.series_key == key, table.version == version))
+
+
+def mark_purged(connection: Connection, key: str, *, now: float) -> None:
+    """Write that the files of every version of a series are gone; call it after `Spool.purge`, never before.
+
+    An instance that comes afterwards begins the next version.
+    """
+    table = received_series.c
+    connection.execute(
+        update(received_series).where(table.series_key == key, table.purged_at.is_(None)).values(purged_at=now)
+    )
+
+
+def _decide(
+    connection: Connection, key: str, version: int, state: SeriesState, *, by: str, why: str, now: float
+) -> None:
+    if not _change(connection, key, version, state=state, decided_by=by, decided_why=why, decided_at=now):
+        raise UnknownSeriesError(f"series {key} version {version} is not known here")
+
+
+def _change(connection: Connection, key: str, version: int, **values: Any) -> bool:  # noqa: ANN401 (column values)
+    table = received_series.c
+    query = update(received_series).where(table.series_key == key, table.version == version).values(**values)
+    return connection.execute(query).rowcount == 1
+
+
+def _one(connection: Connection, key: str, version: int) -> SeriesRow | None:
+    table = received_series.c
+    query = select(received_series).where(table.series_key == key, table.version == version)
+    return _row(connection.execute(query).mappings().first())
+
+
+def _row(found: Any) -> SeriesRow | None:  # noqa: ANN401 (SQLAlchemy's RowMapping maps to any type)
+    return None if found is None else SeriesRow(**{**found, "state": SeriesState(found["state"])})
