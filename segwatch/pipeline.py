@@ -23,11 +23,12 @@ from inference.segmentation_store import load_segmentation, save_segmentation
 from inference.segmenter import Segmenter
 from inference.volume import Volume
 from qc.metrics.measure import measure
-from qc.periods import period_of
+from qc.periods import PeriodLength, period_of
 from qc.pseudonyms import event_id, study_key
 from qc.quality_metrics import QualityMetrics
-from qc.record import MetricSetReference, ModelReference, QualityRecord
-from reporter.seg import SegIdentity, build_seg
+from qc.record import ModelReference, QualityRecord, make_record
+from reporter.seg import build_seg
+from reporter.seg_identity import SegIdentity
 
 Stage = Literal["read", "lungs", "segment", "measure", "seg"]
 
@@ -51,7 +52,7 @@ class SiteIdentity:
 
     site_id: str
     secret: bytes
-    period: Literal["day", "week", "month"]
+    period: PeriodLength
     software_version: str
 
 
@@ -77,7 +78,9 @@ class Pipeline:
     seg_note: str = ""
     """Shown in the Series Description, e.g. for a deliberately degraded case."""
 
-    def run(self, series: ReceivedSeries, *, generation: int, checkpoint: Path, observe: Observer) -> ProcessedSeries:
+    def run(
+        self, series: ReceivedSeries, *, generation: int, checkpoint: Path | None, observe: Observer
+    ) -> ProcessedSeries:
         """Process one series; `checkpoint` keeps the segmentation, so that a crash after it does not segment again.
 
         Raises:
@@ -87,7 +90,7 @@ class Pipeline:
         """
         paths = [instance.path for instance in series.instances]
         with _timed("read", observe):
-            volume = read_series(paths, limits=self.limits)
+            volume = read_series(paths, self.limits)
         with _timed("lungs", observe):
             lungs = find_lungs(volume)
         with _timed("segment", observe):
@@ -99,17 +102,19 @@ class Pipeline:
             seg = build_seg(volume, segmentation, paths, self._seg_identity(series))
         return ProcessedSeries(volume, lungs, segmentation, metrics, record, seg)
 
-    def _segment_once(self, volume: Volume, checkpoint: Path, observe: Observer) -> Segmentation:
-        kept = load_segmentation(
-            checkpoint,
-            shape=volume.voxels.shape,
-            model=self.segmenter.model,
-            pixel_settings=self.segmenter.pixel_settings,
-        )
-        if kept is not None:
-            return kept
+    def _segment_once(self, volume: Volume, checkpoint: Path | None, observe: Observer) -> Segmentation:
+        if checkpoint is not None:
+            kept = load_segmentation(
+                checkpoint,
+                shape=volume.voxels.shape,
+                model=self.segmenter.model,
+                pixel_settings=self.segmenter.pixel_settings,
+            )
+            if kept is not None:
+                return kept
         segmentation = self.segmenter.segment(volume, lambda done, of: observe(Progress("segment", done, of)))
-        save_segmentation(segmentation, checkpoint)
+        if checkpoint is not None:
+            save_segmentation(segmentation, checkpoint)
         return segmentation
 
     def _record(
@@ -120,28 +125,30 @@ class Pipeline:
         metrics: QualityMetrics,
         generation: int,
     ) -> QualityRecord:
-        model, metric_set = segmentation.model, metrics.metric_set
-        return QualityRecord(
+        model, identity = segmentation.model, self.identity
+        return make_record(
+            metrics,
             event_id=event_id(
-                self.identity.secret,
-                series_instance_uid=series.series_instance_uid,
+                identity.secret,
+                series_key=series.key,
                 series_version=series.version,
                 generation=generation,
                 model_sha256=model.sha256,
-                metric_set=f"{metric_set.name}/{metric_set.version}",
+                metric_set=metrics.metric_set,
             ),
-            site_id=self.identity.site_id,
+            site_id=identity.site_id,
             model=ModelReference(name=model.name, version=model.version, sha256=model.sha256),
-            metric_set=MetricSetReference(name=metric_set.name, version=metric_set.version),
-            metrics=dict(metrics.values),
-            study_key=study_key(self.identity.secret, series.study_instance_uid),
-            period=period_of(volume.acquisition_date, self.identity.period),
-            software_version=self.identity.software_version,
+            study_key=study_key(identity.secret, series.study_instance_uid),
+            period=period_of(volume.acquisition_date, identity.period),
+            software_version=identity.software_version,
         )
 
     def _seg_identity(self, series: ReceivedSeries) -> SegIdentity:
         return SegIdentity(
-            software_version=self.identity.software_version, series_version=series.version, note=self.seg_note
+            software_version=self.identity.software_version,
+            created_at=series.completed_at,  # not the time of this attempt: a repeated attempt gives the same bytes
+            series_version=series.version,
+            description_suffix=self.seg_note,
         )
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from qc.record import record_message
+from qc.record_message import record_message
 from reporter import outbox
 from reporter.preview import write_preview
-from reporter.seg import write_seg
+from reporter.seg_file import write_seg
 from segwatch.pipeline import ProcessedSeries
 
 STREAM_DESTINATION = "stream"

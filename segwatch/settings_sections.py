@@ -86,7 +86,7 @@ class ReadSection(Section):
 
     minimum_slices: int = Field(20, ge=1, description="Series with fewer slices are rejected (too_few_slices).")
     maximum_voxels: int = Field(
-        1_000_000_000, ge=1, description="Series with more voxels are rejected (too_large) before memory is taken."
+        536_870_912, ge=1, description="Series with more voxels are rejected (too_large) before memory is taken."
     )
 
 

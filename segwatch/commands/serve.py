@@ -1,0 +1,90 @@
+"""The commands that run until they are stopped: `site`, its parts, and `central`."""
+
+import os
+import platform
+import threading
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from segwatch import wiring
+from segwatch.commands.console import CENTRAL_FILE, SITE_FILE, CentralFile, SiteFile, central_settings, error_console
+from segwatch.commands.console import site_settings as load_site
+from segwatch.housekeeping import Housekeeper
+from segwatch.lifecycle import announce_ready, on_stop_signal, stop_event
+from segwatch.settings import child_environment
+from segwatch.supervisor import ChildSpec, Supervisor
+
+StopAtEof = Annotated[bool, typer.Option("--stop-at-eof", hidden=True, help="Stop when standard input ends.")]
+
+
+def site(config: SiteFile = SITE_FILE) -> None:
+    """Run a hospital's site: listener, workers and delivery in one process tree.
+
+    SIGTERM or Ctrl-C stops it cleanly; whatever stops it, the next start goes on where it was.
+    """
+    settings = load_site(config)
+    settings.secret()  # told here once rather than by every worker
+    options = ("-c", str(config.resolve()), "--stop-at-eof")
+    specs = [ChildSpec("listen", ("listen", *options)), ChildSpec("deliver", ("deliver", *options))]
+    specs += [
+        ChildSpec(f"work-{number}", ("work", "--name", f"work-{number}", *options))
+        for number in range(1, settings.worker.count + 1)
+    ]
+    with wiring.site_lock(settings):
+        wiring.make_state_engine(settings).dispose()  # makes the tables before the children race for it
+        supervisor = Supervisor(specs, child_environment(), lambda _name, text: error_console.print(text))
+        on_stop_signal(supervisor.request_stop)
+        status = supervisor.run()
+    if status:
+        raise typer.Exit(status)
+
+
+def listen(config: SiteFile = SITE_FILE, stop_at_eof: StopAtEof = False) -> None:
+    """Run the DICOM listener alone: receive instances, and queue series that are complete."""
+    settings = load_site(config)
+    stop = stop_event(at_end_of_input=stop_at_eof)
+    with wiring.running_listener(settings, wiring.make_state_engine(settings)) as port:
+        announce_ready("listen", f"listening on {settings.listener.host}:{port} as {settings.listener.ae_title}")
+        stop.wait()
+
+
+def work(
+    config: SiteFile = SITE_FILE,
+    name: Annotated[str, typer.Option(help="Name of this worker, unique on this host.")] = "",
+    stop_at_eof: StopAtEof = False,
+) -> None:
+    """Run one worker alone: segment and measure the series in the queue, one at a time."""
+    settings = load_site(config)
+    stop = stop_event(at_end_of_input=stop_at_eof)
+    segmenter = wiring.make_segmenter(settings)
+    full_name = f"{platform.node()}/{name or 'work'}/{os.getpid()}"
+    worker = wiring.make_worker(settings, wiring.make_state_engine(settings), segmenter, full_name)
+    announce_ready("work", f"{name or 'worker'} ready: {segmenter.model.name} {segmenter.model.version}")
+    worker.run(stop)
+
+
+def deliver(config: SiteFile = SITE_FILE, stop_at_eof: StopAtEof = False) -> None:
+    """Run delivery alone: send results to the destinations, records to the message log, and purge what is done."""
+    settings = load_site(config)
+    stop = stop_event(at_end_of_input=stop_at_eof)
+    engine = wiring.make_state_engine(settings)
+    parts = [*wiring.make_deliverers(settings, engine), Housekeeper(wiring.make_housekeeping(settings, engine))]
+    threads = [threading.Thread(target=part.run, args=(stop,), name=type(part).__name__) for part in parts]
+    for thread in threads:
+        thread.start()
+    names = ", ".join([destination.name for destination in settings.destinations] or ["no destination"])
+    announce_ready("deliver", f"delivering to {names}; records to the {settings.stream.kind}")
+    stop.wait()
+    for thread in threads:
+        thread.join()
+
+
+def central(config: CentralFile = CENTRAL_FILE) -> None:
+    """Run the central host: consume the sites' records, judge each, store, and alert."""
+    settings = central_settings(config)
+    stop = stop_event(at_end_of_input=False)
+    with wiring.running_central(settings) as consumer:
+        announce_ready("central", f"consuming from the {settings.stream.kind}")
+        consumer.run(stop)
