@@ -11,38 +11,21 @@ own timestamp says when the record arrived.
 import json
 import re
 from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Any, Literal, NoReturn
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from qc.errors import DecodeError, MetricSetError, NewerSchemaError
 from qc.metric_set import METRIC_SETS, find_metric_set
-from qc.periods import PERIOD_PATTERN, is_period
 from qc.quality_metrics import QualityMetrics
+from qc.record_fields import SITE_PATTERN, UUID_PATTERN, ClosedModel, Hash, Metrics, Period, SiteId, Slug, Version
 from qc.stream.messages import Message
+from qc.stream.topics import METRICS_PREFIX
 
 SCHEMA_VERSION: Literal[1] = 1
 
 MAXIMUM_BYTES = 16_384
 """A record has about 700 bytes; something far larger is none, and is not parsed."""
-
-SITE_PATTERN = r"^[a-z0-9][a-z0-9-]{0,62}$"
-"""A DNS label: it is part of a Kafka topic's name."""
-
-UUID_PATTERN = r"^[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$"
-HASH_PATTERN = r"^[0-9a-f]{64}$"
-SLUG_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
-VERSION_PATTERN = (
-    r"^[0-9]{1,8}(?:[.][0-9]{1,8}){0,3}(?:[.-]?(?:a|b|rc|dev|post)[.]?[0-9]{0,8})?"
-    r"(?:[+](?:g[0-9a-f]{4,40}|[0-9.]{1,16}))?$"
-)
-"""PEP 440 or semantic version with numbers or a commit only: too narrow for words."""
-
-METRIC_NAME_PATTERN = r"^[a-z][a-z0-9_]{0,47}$"
-
-TOPIC_PREFIX = "segwatch.metrics.v1."
-"""One topic per site: the broker's access control then keeps one site from writing as another."""
 
 EVENT_TYPE_PREFIX = "org.segwatch.quality-record.v"
 EVENT_TYPE = f"{EVENT_TYPE_PREFIX}{SCHEMA_VERSION}"
@@ -50,33 +33,7 @@ CONTENT_TYPE = "application/json"
 SPEC_VERSION = "1.0"
 
 
-def _existing_period(period: str) -> str:
-    if not is_period(period):
-        raise ValueError("no such day, week or month")
-    return period
-
-
-SiteId = Annotated[str, Field(pattern=SITE_PATTERN)]
-Slug = Annotated[str, Field(pattern=SLUG_PATTERN)]
-Hash = Annotated[str, Field(pattern=HASH_PATTERN)]
-Version = Annotated[str, Field(pattern=VERSION_PATTERN)]
-Period = Annotated[str, Field(pattern=PERIOD_PATTERN), AfterValidator(_existing_period)]
-MetricName = Annotated[str, Field(pattern=METRIC_NAME_PATTERN)]
-FiniteFloat = Annotated[float, Field(allow_inf_nan=False)]
-Metrics = Annotated[
-    Mapping[MetricName, FiniteFloat],
-    Field(max_length=64),
-    AfterValidator(lambda values: MappingProxyType(dict(values))),
-    PlainSerializer(dict, return_type=dict[str, float]),
-]
-
-
-class _Closed(BaseModel):
-    # input is hidden because a refused value may be what must never leave the site, also not in a log
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
-
-
-class ModelReference(_Closed):
+class ModelReference(ClosedModel):
     """The segmentation model that is being watched."""
 
     name: Slug
@@ -84,14 +41,14 @@ class ModelReference(_Closed):
     sha256: Hash = Field(description="SHA-256 of the model's ONNX file.")
 
 
-class MetricSetReference(_Closed):
+class MetricSetReference(ClosedModel):
     """The definitions by which the metrics were computed, see docs/reference/metrics.md."""
 
     name: Slug
     version: int = Field(ge=1, le=65_535)
 
 
-class QualityRecord(_Closed):
+class QualityRecord(ClosedModel):
     """Quality metrics of one segmentation; nothing else about the patient."""
 
     schema_version: Literal[1] = Field(description="Version of this schema.")
@@ -224,23 +181,6 @@ def _describe(error: ValidationError) -> str:
     return "; ".join(parts[:8])
 
 
-def topic_of(site_id: str) -> str:
-    """Topic that carries the records of a site."""
-    return TOPIC_PREFIX + site_id
-
-
-def site_of(topic: str) -> str:
-    """Site whose records a topic carries.
-
-    Raises:
-        DecodeError: the topic is not one of a site's records.
-    """
-    site_id = topic.removeprefix(TOPIC_PREFIX)
-    if site_id == topic or re.fullmatch(SITE_PATTERN, site_id) is None:
-        raise DecodeError("the topic is not one of quality records")
-    return site_id
-
-
 def record_message(record: QualityRecord) -> Message:
     """Make the message of a record; the same record gives an equal message.
 
@@ -253,7 +193,7 @@ def record_message(record: QualityRecord) -> Message:
         "ce_source": _source_of(record.site_id),
         "content-type": CONTENT_TYPE,
     }
-    return Message(topic_of(record.site_id), record.study_key, encode_record(record), headers)
+    return Message(METRICS_PREFIX + record.site_id, record.study_key, encode_record(record), headers)
 
 
 def decode_message(message: Message) -> QualityRecord:
@@ -265,7 +205,9 @@ def decode_message(message: Message) -> QualityRecord:
         NewerSchemaError: the schema or the metric set is newer than this software; park the message.
         DecodeError: the message is no valid quality record.
     """
-    site_id = site_of(message.topic)
+    site_id = message.topic.removeprefix(METRICS_PREFIX)
+    if site_id == message.topic or re.fullmatch(SITE_PATTERN, site_id) is None:
+        raise DecodeError("the topic is not one of a site's quality records")
     _check_type(message.headers.get("ce_type", ""))
     record = decode_record(message.value)
     if record.site_id != site_id:

@@ -14,12 +14,6 @@ from qc.errors import DecodeError, MetricSetError, NewerSchemaError
 from qc.metric_set import LESION_CORE_1
 from qc.quality_metrics import QualityMetrics
 from qc.record import (
-    HASH_PATTERN,
-    METRIC_NAME_PATTERN,
-    SITE_PATTERN,
-    SLUG_PATTERN,
-    UUID_PATTERN,
-    VERSION_PATTERN,
     ModelReference,
     QualityRecord,
     decode_message,
@@ -27,6 +21,14 @@ from qc.record import (
     encode_record,
     make_record,
     record_message,
+)
+from qc.record_fields import (
+    HASH_PATTERN,
+    METRIC_NAME_PATTERN,
+    SITE_PATTERN,
+    SLUG_PATTERN,
+    UUID_PATTERN,
+    VERSION_PATTERN,
 )
 from qc.record_schema import record_json_schema
 
@@ -99,7 +101,15 @@ def test_the_golden_record_of_version_1_is_read_and_written_as_it_was() -> None:
 def test_the_published_schema_is_that_of_the_code() -> None:
     jsonschema.Draft202012Validator.check_schema(record_json_schema())
     assert json.loads(SCHEMA.read_text()) == record_json_schema(), (
-        "regenerate it: python -c 'import json; from qc.record_schema import record_json_schema; "
+        "regenerate it: python -c 'import json; from qc.record_fields import (
+    HASH_PATTERN,
+    METRIC_NAME_PATTERN,
+    SITE_PATTERN,
+    SLUG_PATTERN,
+    UUID_PATTERN,
+    VERSION_PATTERN,
+)
+from qc.record_schema import record_json_schema; "
         f"print(json.dumps(record_json_schema(), indent=2))' > {SCHEMA.name}"
     )
 
