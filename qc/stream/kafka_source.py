@@ -1,0 +1,240 @@
+"""Reads Kafka topics from positions that the reader keeps; Kafka's own committed offsets are for displays of lag."""
+
+import collections
+import contextlib
+import logging
+import queue
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Literal
+
+from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, TopicPartition
+from kafka.errors import KafkaError
+
+from qc.errors import StreamError
+from qc.stream.kafka_client import milliseconds, open_client, translated
+from qc.stream.kafka_connection import KafkaConnection, wait_for_broker
+from qc.stream.messages import Message, Position, StartingPoints, StoredMessage
+from qc.stream.topics import Subscription
+
+_log = logging.getLogger(__name__)
+
+SLICE_S = 0.25
+"""Longest single wait inside kafka-python: a partition assigned during it stands still until it ends."""
+CONTACT_CHECK_S = 10.0
+"""After so long a silence the broker is asked for the ends of the topics: kafka-python hides that it is gone."""
+
+
+class KafkaSource:
+    """Reads Kafka as a member of a consumer group; one thread uses it. The broker may be down when it is made.
+
+    Where a partition is read from is asked of `StartingPoints` whenever Kafka assigns it: at the start, after
+    a broken connection, and when a topic or another consumer appears. Messages may then come a second time, if the
+    reader did not store how far it was.
+    """
+
+    def __init__(
+        self,
+        connection: KafkaConnection,
+        subscription: Subscription,
+        start: StartingPoints,
+        *,
+        group: str = "segwatch-central",
+        instance: str | None = None,
+        timeout_s: float = 30.0,
+        discover_s: float = 30.0,
+    ) -> None:
+        """Connect at the first `poll` or `lag`.
+
+        Args:
+            connection: the cluster.
+            subscription: topics to read; new ones of the prefix are found within `discover_s`.
+            start: where to begin in each partition.
+            group: consumer group; its members share the partitions.
+            instance: static membership (KIP-345): a member of the same name that returns after a crash gets its
+                partitions at once instead of after the session's end; must be unique in the group.
+            timeout_s: bound for finding the broker and for its answers, in seconds.
+            discover_s: how often topics are looked up, in seconds.
+        """
+        self._connection = connection
+        self._subscription = subscription
+        self._start = start
+        self._timeout_s = timeout_s
+        self._settings = {"group_id": group, "group_instance_id": instance}
+        self._discover_s = discover_s
+        self._consumer: KafkaConsumer | None = None
+        self._listener = _Assignments()
+        self._buffer: collections.deque[StoredMessage] = collections.deque()
+        self._unplaced: set[TopicPartition] = set()
+        self._next: dict[TopicPartition, int] = {}
+        self._processed: dict[TopicPartition, int] = {}
+        self._contact = 0.0
+        self._closed = False
+
+    def poll(self, timeout_s: float) -> Iterator[StoredMessage]:
+        """Yield what was fetched, waiting up to the timeout for the first; a call that is left early loses nothing.
+
+        Raises:
+            StreamError: nobody answers, or the broker refuses. The connection is given up; the next call makes a new
+                one and begins at the starting points.
+        """
+        with self._giving_up():
+            if not self._buffer:
+                self._fill(time.monotonic() + timeout_s)
+        while self._buffer:
+            stored = self._buffer.popleft()
+            position = stored.position
+            self._next[TopicPartition(position.topic, position.partition)] = position.offset + 1
+            yield stored
+
+    def lag(self) -> int:
+        """Messages in the matching topics, also those of other members, that were not yielded yet."""
+        with self._giving_up():
+            consumer = self._connected()
+            wait_for_broker(self._connection, self._timeout_s)  # the next line knows no time limit
+            topics = [topic for topic in consumer.topics() if self._subscription.matches(topic)]
+            partitions = [TopicPartition(t, p) for t in topics for p in consumer.partitions_for_topic(t)]
+            ends: Mapping[TopicPartition, int] = (
+                consumer.end_offsets(partitions, milliseconds(self._timeout_s)) if partitions else {}
+            )
+            self._contact = time.monotonic()
+        return sum(max(0, end - self._begin(partition)) for partition, end in ends.items())
+
+    def processed(self, position: Position) -> None:
+        """Commit to Kafka at the next `poll` or `close`; nothing depends on it."""
+        self._processed[TopicPartition(position.topic, position.partition)] = position.offset + 1
+
+    def close(self) -> None:
+        """Leave the group and release the connection."""
+        self._closed = True
+        if self._consumer is not None:
+            with contextlib.suppress(KafkaError):
+                self._consumer.commit(self._commits(), timeout_ms=milliseconds(min(2.0, self._timeout_s)))
+        self._discard()
+
+    def _connected(self) -> KafkaConsumer:
+        if self._closed:
+            raise StreamError("the Kafka source was closed")
+        if self._consumer is None:
+            self._consumer = open_client(
+                KafkaConsumer,
+                self._connection,
+                self._timeout_s,
+                enable_auto_commit=False,
+                # only for an offset that the broker deleted since it was sought; `_place` tells of such cases
+                auto_offset_reset="earliest",
+                metadata_max_age_ms=milliseconds(self._discover_s),
+                request_timeout_ms=milliseconds(max(self._timeout_s, 1.0)),
+                **self._settings,
+            )
+            self._listener = _Assignments()
+            self._listener.consumer = self._consumer
+            self._consumer.subscribe(pattern=self._subscription.pattern, listener=self._listener)
+            self._contact = time.monotonic()
+        return self._consumer
+
+    def _fill(self, deadline: float) -> None:
+        consumer = self._connected()
+        if commits := self._commits():
+            consumer.commit_async(commits)
+        while not self._buffer:
+            remaining = deadline - time.monotonic()
+            fetched = consumer.poll(timeout_ms=milliseconds(min(SLICE_S, max(remaining, 0.0))))
+            for records in fetched.values():
+                self._contact = time.monotonic()
+                self._buffer.extend(_stored(record) for record in records)
+            self._follow_assignments(consumer)
+            if remaining <= 0:
+                break
+        if time.monotonic() - self._contact > CONTACT_CHECK_S:
+            self.lag()
+
+    def _follow_assignments(self, consumer: KafkaConsumer) -> None:
+        for kind, partitions in self._listener.changes():
+            # fetched under the old assignment: another member may be reading them now
+            self._buffer = collections.deque(
+                stored
+                for stored in self._buffer
+                if TopicPartition(stored.position.topic, stored.position.partition) not in partitions
+            )
+            for partition in partitions:
+                self._next.pop(partition, None)
+                self._processed.pop(partition, None)
+            self._unplaced = self._unplaced | partitions if kind == "assigned" else self._unplaced - partitions
+        for partition in sorted(self._unplaced):
+            self._place(consumer, partition)
+
+    def _place(self, consumer: KafkaConsumer, partition: TopicPartition) -> None:
+        wanted = self._start.next_offset(partition.topic, partition.partition)
+        bound = milliseconds(self._timeout_s)
+        first = consumer.beginning_offsets([partition], bound)[partition]
+        end = consumer.end_offsets([partition], bound)[partition]
+        if wanted < first:
+            _log.error("%s: offsets %d to %d were deleted by Kafka unread", partition.topic, wanted, first - 1)
+        if wanted > end:
+            _log.warning("%s ends before what was read of it: it was replaced, so it is read anew", partition.topic)
+        offset = wanted if first <= wanted <= end else first
+        if partition in consumer.assignment():
+            consumer.seek(partition, offset)
+            consumer.resume(partition)
+            self._next[partition] = offset
+        self._unplaced.discard(partition)
+
+    def _begin(self, partition: TopicPartition) -> int:
+        known = self._next.get(partition)
+        return known if known is not None else self._start.next_offset(partition.topic, partition.partition)
+
+    def _commits(self) -> dict[TopicPartition, OffsetAndMetadata]:
+        commits = {partition: OffsetAndMetadata(offset) for partition, offset in self._processed.items()}
+        self._processed.clear()
+        return commits
+
+    @contextlib.contextmanager
+    def _giving_up(self) -> Iterator[None]:
+        try:
+            with translated(f"Kafka at {self._connection.bootstrap_servers} cannot be read"):
+                yield
+        except StreamError:
+            self._discard()
+            raise
+
+    def _discard(self) -> None:
+        consumer, self._consumer = self._consumer, None
+        self._buffer.clear()
+        self._unplaced.clear()
+        self._next.clear()
+        self._processed.clear()
+        if consumer is not None:
+            with contextlib.suppress(KafkaError, OSError):
+                consumer.close(autocommit=False, timeout_ms=milliseconds(min(2.0, self._timeout_s)))
+
+
+class _Assignments(ConsumerRebalanceListener):  # type: ignore[misc] # kafka-python has no types
+    """Runs on kafka-python's thread, where waiting for a database would stop the heartbeats: it only takes note."""
+
+    def __init__(self) -> None:
+        self.consumer: Any = None
+        self._changes: queue.SimpleQueue[tuple[Literal["assigned", "revoked"], frozenset[TopicPartition]]] = (
+            queue.SimpleQueue()
+        )
+
+    def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        self._changes.put(("revoked", frozenset(revoked)))
+
+    def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        # nothing may be fetched from wherever Kafka thinks we were
+        self.consumer.pause(*assigned)
+        self._changes.put(("assigned", frozenset(assigned)))
+
+    def changes(self) -> Iterator[tuple[Literal["assigned", "revoked"], frozenset[TopicPartition]]]:
+        with contextlib.suppress(queue.Empty):
+            while True:
+                yield self._changes.get_nowait()
+
+
+def _stored(record: Any) -> StoredMessage:  # noqa: ANN401 (kafka-python has no types)
+    key, value = record.key or b"", record.value or b""
+    # whatever a stranger wrote must reach the dead letters instead of stopping the reader here
+    headers = {name: (text or b"").decode(errors="replace") for name, text in record.headers or ()}
+    message = Message(record.topic, key.decode(errors="replace"), value, headers)
+    return StoredMessage(message, Position(record.topic, record.partition, record.offset))
