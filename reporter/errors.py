@@ -3,7 +3,8 @@
 ReporterError
 ├── SegBuildError           the source headers do not allow a valid DICOM SEG
 ├── DeliveryError           a destination did not take an instance; try again later
-│   └── DeliveryRefusedError    the destination answered with a failure status
+│   └── DeliveryRefusedError    the destination refuses it; waiting does not help
+├── PortInUseError          the demo's destination cannot listen
 ├── OutboxPayloadError      the outbox holds a message that this version cannot read
 └── UnknownRecordError      no record of this id was made here
 """
@@ -22,7 +23,11 @@ class DeliveryError(ReporterError):
 
 
 class DeliveryRefusedError(DeliveryError):
-    """A destination answered a C-STORE with a failure status."""
+    """A destination refused for a reason that waiting does not change: a failure status, a rejected AE title."""
+
+
+class PortInUseError(ReporterError):
+    """The demo's destination cannot bind its port."""
 
 
 class OutboxPayloadError(ReporterError):

@@ -1,0 +1,105 @@
+"""Opens associations as SCU and says in words why one did not come about; the one place that does."""
+
+import logging
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pynetdicom import AE, evt
+from pynetdicom.association import Association
+from pynetdicom.presentation import PresentationContext
+
+from reporter.errors import DeliveryError, DeliveryRefusedError
+
+# at DEBUG pynetdicom logs UIDs and data sets
+logging.getLogger("pynetdicom").setLevel(logging.WARNING)
+
+VERIFICATION = "1.2.840.10008.1.1"
+"""SOP class of C-ECHO."""
+MAXIMUM_PDU = 131_072
+"""Announced Maximum Length of what we receive, bytes."""
+REJECTED_PERMANENT = 1
+"""Result of an A-ASSOCIATE-RJ (PS3.8 9.3.4)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """A DICOM node that takes instances."""
+
+    name: str
+    """In settings, outbox and `status`."""
+    ae_title: str
+    """Called AE title, at most 16 characters."""
+    host: str
+    port: int
+    calling_ae_title: str = "SEGWATCH"
+    timeout_s: float = 30.0
+    """Wait for the connection and for each answer, seconds."""
+
+    @property
+    def address(self) -> str:
+        """How a person writes it."""
+        return f"{self.ae_title}@{self.host}:{self.port}"
+
+
+@contextmanager
+def associated(destination: Destination, contexts: Sequence[PresentationContext]) -> Iterator[Association]:
+    """Open an association and release it afterwards.
+
+    Raises:
+        DeliveryRefusedError: the destination rejects this AE title or every presentation context, for good.
+        DeliveryError: it is unreachable, busy, or ended the association.
+    """
+    entity = AE(ae_title=destination.calling_ae_title)
+    entity.acse_timeout = entity.dimse_timeout = destination.timeout_s
+    entity.network_timeout = entity.connection_timeout = destination.timeout_s
+    connected = threading.Event()
+    association = entity.associate(
+        destination.host,
+        destination.port,
+        contexts=list(contexts),
+        ae_title=destination.ae_title,
+        max_pdu=MAXIMUM_PDU,
+        evt_handlers=[(evt.EVT_CONN_OPEN, lambda _event: connected.set())],
+    )
+    if not association.is_established:
+        raise _why_not(association, destination, connected.is_set())
+    try:
+        yield association
+    finally:
+        if association.is_established:
+            association.release()
+
+
+def _why_not(association: Association, destination: Destination, connected: bool) -> DeliveryError:
+    where = destination.address
+    if not connected:
+        return DeliveryError(f"{where} is unreachable: no connection; check host, port and whether it runs")
+    answer = association.acceptor.primitive
+    if association.is_rejected and answer is not None:
+        text = f"{where} rejected the association ({answer.result_str}; {answer.reason_str})"
+        if answer.result == REJECTED_PERMANENT:
+            return DeliveryRefusedError(f"{text}; register {destination.calling_ae_title} there")
+        return DeliveryError(text)
+    if association.rejected_contexts and not association.accepted_contexts:
+        return DeliveryRefusedError(f"{where} accepts none of the proposed kinds of object")
+    return DeliveryError(f"{where} took the connection and ended it; is it a DICOM node?")
+
+
+def echo(destination: Destination) -> None:
+    """C-ECHO (PS3.7 9.1.5): is the destination there and does it know us?
+
+    Raises:
+        DeliveryError: no; the message says why.
+    """
+    context = PresentationContext()
+    context.abstract_syntax = VERIFICATION
+    context.transfer_syntax = [ImplicitVRLittleEndian, ExplicitVRLittleEndian]
+    with associated(destination, [context]) as association:
+        answer = association.send_c_echo()
+    if "Status" not in answer:
+        raise DeliveryError(f"{destination.address} gave no answer to C-ECHO within {destination.timeout_s:g} s")
+    if answer.Status != 0:
+        raise DeliveryRefusedError(f"{destination.address} answered C-ECHO with status {answer.Status:04X}")
