@@ -9,6 +9,9 @@ ListenerError
 └── UnknownSeriesError  a command names a series that the state does not hold
 """
 
+import traceback
+from pathlib import Path
+
 
 class ListenerError(Exception):
     """Base of every error that dicom_listener raises on purpose; its text is fit for a user."""
@@ -36,3 +39,17 @@ class PortError(ListenerError):
 
 class UnknownSeriesError(ListenerError):
     """A command names a series that the state does not hold."""
+
+
+def in_short(error: BaseException) -> str:
+    """Say for a log line what failed and where, without texts that may quote identifiers.
+
+    Our own errors are worded for users and given in full. Of others only the type is told, with that of what a
+    database error wraps, and where it was raised.
+    """
+    if isinstance(error, ListenerError):
+        return str(error)
+    wrapped = getattr(error, "orig", None)
+    name = type(error).__name__ if wrapped is None else f"{type(error).__name__} ({type(wrapped).__name__})"
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{name} at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else name

@@ -156,10 +156,10 @@ class Spool:
             found = [stored for path in paths if (stored := _read(path, key))]
         return tuple(sorted(found, key=lambda stored: stored.instance.sop_instance_uid))
 
-    def conflicts(self, key: str) -> int:
-        """How many instances of a series are kept apart because another content has their UID."""
+    def conflicts(self, key: str) -> list[Path]:
+        """Files of instances of a series that are kept apart because another content has their UID."""
         with disk_errors_in_words(self.root):
-            return sum(1 for _ in (self._folder(key) / CONFLICTS).glob("*.dcm"))
+            return sorted((self._folder(key) / CONFLICTS).glob("*.dcm"))
 
     def usage(self) -> SpoolUsage:
         """Count what is there; looks at every file."""

@@ -10,63 +10,13 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import (
-    BigInteger,
-    Column,
-    Connection,
-    Double,
-    ForeignKeyConstraint,
-    Integer,
-    MetaData,
-    String,
-    Table,
-    delete,
-    insert,
-    select,
-    update,
-)
+from sqlalchemy import Connection, delete, insert, select, update
 
 from dicom_listener.errors import UnknownSeriesError
-from dicom_listener.series import KEY_LENGTH, ReceivedInstance, ReceivedSeries
+from dicom_listener.series import ReceivedInstance, ReceivedSeries
 from dicom_listener.shelf import instance_path
-
-metadata = MetaData()
-
-received_series = Table(
-    "received_series",
-    metadata,
-    Column("series_key", String(KEY_LENGTH), primary_key=True),
-    Column("version", Integer, primary_key=True),
-    Column("study_instance_uid", String(64), nullable=False),
-    Column("series_instance_uid", String(64), nullable=False),
-    Column("calling_ae_title", String(16), nullable=False),
-    Column("state", String(32), nullable=False, index=True),
-    Column("n_instances", Integer, nullable=False),
-    Column("n_late", Integer, nullable=False, default=0),
-    Column("n_conflicts", Integer, nullable=False, default=0),
-    Column("bytes", BigInteger, nullable=False),
-    Column("first_at", Double, nullable=False),
-    Column("last_at", Double, nullable=False),
-    Column("completed_at", Double),
-    Column("purged_at", Double),
-    Column("decided_at", Double),
-    Column("decided_by", String(200)),
-    Column("decided_why", String(1000)),
-)
-
-received_instances = Table(
-    "received_instances",
-    metadata,
-    Column("series_key", String(KEY_LENGTH), primary_key=True),
-    Column("version", Integer, primary_key=True),
-    Column("sop_instance_uid", String(64), primary_key=True),
-    Column("sop_class_uid", String(64), nullable=False),
-    Column("transfer_syntax_uid", String(64), nullable=False),
-    Column("size_bytes", BigInteger, nullable=False),
-    ForeignKeyConstraint(
-        ["series_key", "version"], ["received_series.series_key", "received_series.version"], ondelete="CASCADE"
-    ),
-)
+from dicom_listener.state_tables import metadata as metadata  # noqa: PLC0414 (re-exported for those who create them)
+from dicom_listener.state_tables import received_instances, received_series
 
 
 class SeriesState(StrEnum):
@@ -133,7 +83,7 @@ def save_progress(connection: Connection, progress: SeriesProgress) -> bool:
     values = {name: getattr(progress, name) for name in SeriesProgress.__slots__}
     row = _one(connection, progress.series_key, progress.version)
     if row is None:
-        connection.execute(insert(received_series).values(**values, n_late=0, state=SeriesState.RECEIVING))
+        connection.execute(insert(received_series).values(**values, n_late=0, state=SeriesState.RECEIVING.value))
     elif row.state is SeriesState.RECEIVING:
         _change(connection, progress.series_key, progress.version, **values)
     else:
@@ -148,7 +98,7 @@ def complete(connection: Connection, series: ReceivedSeries, progress: SeriesPro
     """
     if not save_progress(connection, progress):
         return False
-    _change(connection, series.key, series.version, state=SeriesState.COMPLETE, completed_at=series.completed_at)
+    _change(connection, series.key, series.version, state=SeriesState.COMPLETE.value, completed_at=series.completed_at)
     rows = [
         {
             "series_key": series.key,
@@ -243,7 +193,7 @@ def list_series(connection: Connection, states: Collection[SeriesState] | None =
     table = received_series.c
     query = select(received_series).order_by(table.first_at, table.series_key, table.version)
     if states is not None:
-        query = query.where(table.state.in_([str(state) for state in states]))
+        query = query.where(table.state.in_([state.value for state in states]))
     return [row for found in connection.execute(query).mappings() if (row := _row(found))]
 
 
@@ -289,13 +239,13 @@ def mark_purged(connection: Connection, key: str, *, now: float) -> None:
 def _decide(
     connection: Connection, key: str, version: int, state: SeriesState, *, by: str, why: str, now: float
 ) -> None:
-    if not _change(connection, key, version, state=state, decided_by=by, decided_why=why, decided_at=now):
+    if not _change(connection, key, version, state=state.value, decided_by=by, decided_why=why, decided_at=now):
         raise UnknownSeriesError(f"series {key} version {version} is not known here")
 
 
-def _change(connection: Connection, key: str, version: int, **values: Any) -> bool:  # noqa: ANN401 (column values)
+def _change(connection: Connection, key: str, version_number: int, **values: Any) -> bool:  # noqa: ANN401 (column values)
     table = received_series.c
-    query = update(received_series).where(table.series_key == key, table.version == version).values(**values)
+    query = update(received_series).where(table.series_key == key, table.version == version_number).values(**values)
     return connection.execute(query).rowcount == 1
 
 

@@ -1,0 +1,146 @@
+"""The accept loop: lets in what opens a DICOM association, and sees every connection to its end.
+
+pynetdicom makes an association, with two threads that wait for the whole ARTIM time, for whatever connects, and
+counts it against the limit; so a load balancer's probes keep hospitals out (pynetdicom #669). Here a connection
+becomes an association when its first bytes are those of an A-ASSOCIATE-RQ (PS3.8 section 9.3.2).
+"""
+
+import logging
+import socket
+import sys
+import threading
+import time
+from collections import Counter
+from typing import Any, cast
+
+from pynetdicom import evt
+from pynetdicom.association import Association
+from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
+
+from dicom_listener.errors import in_short
+
+LOGGER = logging.getLogger(__name__)
+
+_A_ASSOCIATE_RQ = 0x01
+_HEADER_BYTES = 6
+"""PDU type, a reserved byte, and the length as four bytes, big endian."""
+MAXIMUM_ASSOCIATE_BYTES = 1024 * 1024
+"""Longest A-ASSOCIATE-RQ; 128 presentation contexts with every transfer syntax make about 200 kB."""
+
+
+class Tally:
+    """What happened on one association, for its log line."""
+
+    def __init__(self) -> None:
+        self.began = time.monotonic()
+        self.counts: Counter[str] = Counter()
+        self.bytes = 0
+
+
+class ListenerServer(ThreadedAssociationServer):
+    """pynetdicom's server with a bounded number of connections and no traceback on standard error."""
+
+    request_queue_size = 128
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 (pynetdicom's arguments)
+        self.first_pdu_seconds = 30.0
+        self.idle_seconds = 60.0
+        self.maximum_connections = 100
+        self._connections = 0
+        self._tallies: dict[Association, Tally] = {}
+        self._changed = threading.Condition()
+        super().__init__(*args, **kwargs)
+
+    def verify_request(self, _request: object, _address: object) -> bool:
+        """Called by the accept loop: a connection over the limit is closed at once."""
+        with self._changed:
+            if self._connections >= self.maximum_connections:
+                return False
+            self._connections += 1
+            return True
+
+    def handle_error(self, _request: object, _address: object) -> None:
+        """Called by socketserver for what a handler raised; its own version prints a traceback."""
+        error = sys.exc_info()[1]
+        LOGGER.error("a connection ended with an error: %s", "unknown" if error is None else in_short(error))
+
+    def begin(self, association: Association) -> Tally:
+        """Note that an association runs."""
+        tally = Tally()
+        with self._changed:
+            self._tallies[association] = tally
+        return tally
+
+    def end(self, association: Association | None) -> None:
+        """Note that a connection ended, and the association on it if there was one."""
+        with self._changed:
+            self._connections -= 1
+            if association is not None:
+                self._tallies.pop(association, None)
+            self._changed.notify_all()
+
+    def tally(self, association: Association) -> Tally:
+        """The tally of an association that runs."""
+        with self._changed:
+            return self._tallies.get(association) or Tally()
+
+    def abort_all(self, seconds: float) -> bool:
+        """Abort what runs and wait until every connection ended; False when some did not within the time."""
+        with self._changed:
+            for association in self._tallies:
+                association.abort(block=False)
+            return self._changed.wait_for(lambda: self._connections == 0, seconds)
+
+
+class ConnectionHandler(RequestHandler):
+    """Serves one connection from its first byte to its last, in a thread of its own."""
+
+    def handle(self) -> None:
+        """Called by socketserver."""
+        server = cast(ListenerServer, self.server)
+        association: Association | None = None
+        try:
+            if not _opens_association(self.request, server.first_pdu_seconds):
+                LOGGER.debug("connection closed: it opened no DICOM association")
+                return
+            # pynetdicom reads without a limit of time otherwise, and half a PDU would hold its threads for ever
+            self.request.settimeout(server.idle_seconds)
+            association = self._create_association()
+            tally = server.begin(association)
+            evt.trigger(association, evt.EVT_CONN_OPEN, {"address": self.client_address})
+            association.start()
+            association.join()
+            _log(association, tally, self.client_address[0])
+        finally:
+            server.shutdown_request(self.request)
+            server.end(association)
+
+
+def _opens_association(connection: socket.socket, seconds: float) -> bool:
+    """Look at the first bytes without taking them."""
+    connection.settimeout(seconds)
+    try:
+        header = connection.recv(_HEADER_BYTES, socket.MSG_PEEK)
+    except OSError:  # reset, or silent for too long
+        return False
+    if not header or header[0] != _A_ASSOCIATE_RQ:
+        return False
+    return len(header) < _HEADER_BYTES or int.from_bytes(header[2:]) <= MAXIMUM_ASSOCIATE_BYTES
+
+
+def _log(association: Association, tally: Tally, address: str) -> None:
+    if association.is_rejected:
+        end = "rejected"
+    elif association.is_released:
+        end = "released"
+    else:
+        end = "aborted"  # by either side, or the connection broke
+    LOGGER.info(
+        "association %s: calling=%s address=%s seconds=%.1f bytes=%d %s",
+        end,
+        association.requestor.ae_title or "-",
+        address,
+        time.monotonic() - tally.began,
+        tally.bytes,
+        " ".join(f"{name}={count}" for name, count in sorted(tally.counts.items())) or "no instances",
+    )

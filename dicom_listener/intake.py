@@ -1,0 +1,157 @@
+"""The intake: one thread that turns stored instances into complete series and hands these over."""
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+
+from sqlalchemy import Connection, Engine
+
+from dicom_listener.books import Books, IntakeEvent
+from dicom_listener.completion import CompletionRule
+from dicom_listener.errors import in_short
+from dicom_listener.series import ReceivedSeries
+from dicom_listener.spool import Spool
+from dicom_listener.stored import StoredInstance
+
+LOGGER = logging.getLogger(__name__)
+
+SAVE_SECONDS = 2.0
+"""How often the progress of open series is written: one commit for all of them, not one for each instance."""
+RETRY_SECONDS = 2.0
+"""When something that failed is tried again."""
+
+
+class Intake:
+    """Follows the instances of one spool until their series are complete.
+
+    Events given by `add` are kept in memory only: the files are the record, and `start` reads them again.
+    """
+
+    def __init__(
+        self,
+        spool: Spool,
+        engine: Engine,
+        *,
+        quiet_seconds: float,
+        on_complete: Callable[[Connection, ReceivedSeries], None],
+        maximum_wait_seconds: float | None = None,
+        observe: Callable[[IntakeEvent], None] | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Make an intake that does nothing before `start`.
+
+        Args:
+            spool: where the instances are.
+            engine: of the state; its tables exist.
+            quiet_seconds: a series is complete when nothing of it came for this long.
+            on_complete: called in the transaction that makes a series complete, e.g. to queue its job; when it
+                raises, the transaction is rolled back and tried again.
+            maximum_wait_seconds: a series is complete at the latest this long after its first instance.
+            observe: told what happened, after the commit, in the intake's thread; must return quickly.
+            clock: Unix time for the rows; waiting goes by a monotonic clock, which does not jump.
+        """
+        self._spool = spool
+        self._observe = observe
+        rule = CompletionRule(quiet_seconds, maximum_wait_seconds)
+        self._books = Books(spool, engine, rule, on_complete, self._tell, clock)
+        self._condition = threading.Condition()
+        self._added: deque[StoredInstance] = deque()
+        self._backlog: deque[StoredInstance] = deque()
+        self._save_at = self._retry_at = 0.0
+        self._stopping = False
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Take up what the spool holds and begin to work.
+
+        Raises:
+            SpoolError: the spool cannot be read, or another listener uses it.
+            sqlalchemy.exc.SQLAlchemyError: the state cannot be read.
+        """
+        self._spool.claim()
+        try:
+            self._books.recover(now=time.monotonic())
+        except BaseException:
+            self._spool.release()
+            raise
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="dicom-intake")
+        self._thread.start()
+
+    def add(self, stored: StoredInstance) -> None:
+        """Take note of an instance that is durable; returns at once, from any thread."""
+        with self._condition:
+            self._added.append(stored)
+            self._condition.notify()
+
+    def stop(self) -> None:
+        """Take in what was added, write the progress, and end. Open series go on at the next start."""
+        if self._thread is None:
+            return
+        with self._condition:
+            self._stopping = True
+            self._condition.notify()
+        self._thread.join()
+        self._thread = None
+        self._spool.release()
+
+    def _run(self) -> None:
+        while self._wait():
+            self._turn()
+        self._save_at = self._retry_at = 0.0
+        self._turn(hand_over=False)
+
+    def _wait(self) -> bool:
+        """Wait until there is something to do, and take it; False when the intake is to stop."""
+        with self._condition:
+            while not self._stopping and not (self._added and time.monotonic() >= self._retry_at):
+                left = self._next_time() - time.monotonic()
+                if left <= 0:
+                    break
+                self._condition.wait(min(left, threading.TIMEOUT_MAX))
+            self._backlog.extend(self._added)
+            self._added.clear()
+            return not self._stopping
+
+    def _next_time(self) -> float:
+        times = [threading.TIMEOUT_MAX]
+        if self._backlog or self._added:
+            times.append(0.0)
+        if self._books.has_unsaved():
+            times.append(self._save_at)
+        if (deadline := self._books.completion.next_deadline()) is not None:
+            times.append(deadline)
+        return max(min(times), self._retry_at)
+
+    def _turn(self, *, hand_over: bool = True) -> None:
+        try:
+            while self._backlog:
+                self._books.absorb(self._backlog[0], now=time.monotonic())
+                self._backlog.popleft()
+            if hand_over:
+                self._hand_over()
+            if time.monotonic() >= self._save_at:
+                self._books.save()
+                self._books.tidy(now=time.monotonic())
+                self._save_at = time.monotonic() + SAVE_SECONDS
+        except Exception as error:  # noqa: BLE001 (a thread that died would leave every series open for ever)
+            LOGGER.error("the intake waits %g s: %s", RETRY_SECONDS, in_short(error))
+            self._retry_at = time.monotonic() + RETRY_SECONDS
+
+    def _hand_over(self) -> None:
+        for key in self._books.completion.due(time.monotonic()):
+            try:
+                self._books.complete(key, now=time.monotonic())
+            except Exception as error:  # noqa: BLE001 (one series must not end the intake of all others)
+                LOGGER.error("series %s is handed over again in %g s: %s", key, RETRY_SECONDS, in_short(error))
+                self._books.postpone(key, until=time.monotonic() + RETRY_SECONDS)
+
+    def _tell(self, event: IntakeEvent) -> None:
+        if self._observe is None:
+            return
+        try:
+            self._observe(event)
+        except Exception as error:  # noqa: BLE001 (an observer may fail, the intake may not)
+            LOGGER.error("the observer of the intake failed: %s", type(error).__name__)
