@@ -1,0 +1,54 @@
+# make demo [CT=dir]   see the whole path work on this machine, with a generated chest CT or one of your own
+# make test            install what the tests talk to (root on Debian or Ubuntu), then lint and test
+# make lint | train-test | benchmark
+# PYTHON=/path/to/python3.11 chooses the interpreter, ARGS='-k word' is handed to pytest or the benchmark.
+
+VENV := .venv
+TRAIN_VENV := .venv-train
+PIP := -m pip install --quiet --disable-pip-version-check
+# the release that the reference model was trained with, installed first so that no other is taken
+TORCH := torch==2.13.0
+export PYTHON
+
+.PHONY: demo test lint train-test benchmark peers
+.DEFAULT_GOAL := demo
+
+demo: $(VENV)/.serving
+	$(VENV)/bin/segwatch demo $(if $(CT),--ct '$(CT)')
+
+test: peers lint
+	$(VENV)/bin/pytest -m 'not train' $(ARGS)
+
+lint: $(VENV)/.dev
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/mypy --explicit-package-bases tests benchmarks
+	$(VENV)/bin/lint-imports
+
+train-test: $(TRAIN_VENV)/.train
+	$(TRAIN_VENV)/bin/mypy -p inference.training
+	$(TRAIN_VENV)/bin/pytest -m train $(ARGS)
+
+benchmark: $(VENV)/.dev
+	@set -e; for script in benchmarks/*.py; do $(VENV)/bin/python $$script $(ARGS); done
+
+peers:
+	sh deploy/install-test-peers.sh
+
+# Environments: made once, filled again when the dependencies change.
+%/bin/python:
+	sh deploy/make-venv.sh $*
+
+$(VENV)/.serving: pyproject.toml | $(VENV)/bin/python
+	$(VENV)/bin/python $(PIP) --editable .
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
+	$(VENV)/bin/python $(PIP) --editable '.[dev]'
+	@touch $@ $(VENV)/.serving
+
+$(TRAIN_VENV)/.train: pyproject.toml | $(TRAIN_VENV)/bin/python
+	$(TRAIN_VENV)/bin/python $(PIP) '$(TORCH)'
+	$(TRAIN_VENV)/bin/python $(PIP) --editable '.[train,dev]'
+	@touch $@
