@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from inference.errors import SeriesRejectedError
-from segwatch.commands import demo, detector, doctor, inspect, process, send, serve, series, setup
+from segwatch.commands import demo, detector, doctor, inspect, process, send, series, serve, setup
 from segwatch.commands.console import error_console
 from segwatch.errors import ROOM_ERRORS
 

@@ -3,10 +3,20 @@
 from sqlite3 import Connection as SqliteConnection
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+from sqlalchemy import Column, Connection, Engine, Integer, MetaData, Table, create_engine, event, insert, select, text
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from segwatch.errors import SettingsError
+
+SCHEMA_VERSION = 1
+"""Raised with every change of a table that old rows do not fit."""
+SCHEMA_LOCK = 0x5E67A7C4
+"""Key of PostgreSQL's advisory lock while tables are made."""
+
+schema_metadata = MetaData()
+schema_table = Table(
+    "segwatch_schema", schema_metadata, Column("version", Integer, primary_key=True, autoincrement=False)
+)
 
 BUSY_TIMEOUT_MS = 30_000
 """How long a writer waits for another before SQLite reports a locked database."""
@@ -41,3 +51,30 @@ def _make_sqlite_durable(engine: Engine) -> None:
     @event.listens_for(engine, "begin")
     def on_begin(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def make_tables(engine: Engine, *metadatas: MetaData) -> None:
+    """Make the tables that are missing, and check that those that are there were made by this layout's version.
+
+    Processes that start at the same time wait for each other: SQLite by its write lock, PostgreSQL by an advisory one.
+
+    Raises:
+        SettingsError: the database does not answer, or holds the tables of another version.
+    """
+    try:
+        with engine.begin() as connection:
+            if engine.dialect.name == "postgresql":
+                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": SCHEMA_LOCK})
+            for metadata in (schema_metadata, *metadatas):
+                metadata.create_all(connection)
+            found = connection.execute(select(schema_table.c.version)).scalar_one_or_none()
+            if found is None:
+                connection.execute(insert(schema_table).values(version=SCHEMA_VERSION))
+    except DBAPIError as error:
+        where = engine.url.render_as_string(hide_password=True)
+        raise SettingsError(f"the database {where} does not answer ({type(error.orig).__name__})") from error
+    if found not in (None, SCHEMA_VERSION):
+        raise SettingsError(
+            f"the database holds version {found} of the tables, this software uses version {SCHEMA_VERSION}; "
+            "start the software that fits, or move the database away"
+        )

@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError
 
 from dicom_listener import state
 from dicom_listener.spool import Spool
+from dicom_listener.state import SeriesRow, SeriesState
 from inference.jobs import Job, JobQueue, JobState
 from reporter import outbox
 from segwatch.results import remove_results
@@ -38,7 +39,9 @@ class Housekeeping:
     def purge_due(self, now: float) -> list[str]:
         """Purge every series whose time has come; returns their keys."""
         with self.engine.begin() as connection:
-            due = [key for key in state.unpurged_keys(connection) if self._is_due(connection, key, now)]
+            rows = [row for row in state.list_series(connection) if row.purged_at is None]
+            kept = {row.series_key for row in rows if self._is_kept(connection, row, now)}
+            due = sorted({row.series_key for row in rows} - kept)
         for key in due:
             # files first: a crash in between purges again, and no file is left without a row
             self.spool.purge(key)
@@ -48,11 +51,17 @@ class Housekeeping:
             logger.info("series %s: instances and results are purged", key)
         return due
 
-    def _is_due(self, connection: Connection, key: str, now: float) -> bool:
-        jobs = self.queue.find(connection, key)
+    def _is_kept(self, connection: Connection, row: SeriesRow, now: float) -> bool:
+        """Whether a version of a series still holds on to the files of the series."""
+        if row.state is SeriesState.FORGOTTEN:
+            return False
+        if row.state is SeriesState.REJECTED:
+            return row.decided_at is None or row.decided_at + self.retention_s > now
+        if row.n_late or row.n_conflicts:
+            return True  # instances that belong to no version: a person must look
+        jobs = [job for job in self.queue.find(connection, row.series_key) if job.series_version == row.version]
         ends = [self._ended_at(connection, job) for job in jobs]
-        finished = [end for end in ends if end is not None]
-        return bool(ends) and len(finished) == len(ends) and max(finished) + self.retention_s <= now
+        return not ends or any(end is None or end + self.retention_s > now for end in ends)
 
     def _ended_at(self, connection: Connection, job: Job) -> float | None:
         """When nothing was left to do for a job; None while something is."""

@@ -3,7 +3,6 @@
 import os
 import platform
 import threading
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -32,11 +31,9 @@ def site(config: SiteFile = SITE_FILE) -> None:
         ChildSpec(f"work-{number}", ("work", "--name", f"work-{number}", *options))
         for number in range(1, settings.worker.count + 1)
     ]
-    with wiring.site_lock(settings):
-        wiring.make_state_engine(settings).dispose()  # makes the tables before the children race for it
-        supervisor = Supervisor(specs, child_environment(), lambda _name, text: error_console.print(text))
-        on_stop_signal(supervisor.request_stop)
-        status = supervisor.run()
+    supervisor = Supervisor(specs, child_environment(), lambda _name, text: error_console.print(text))
+    on_stop_signal(supervisor.request_stop)
+    status = supervisor.run()
     if status:
         raise typer.Exit(status)
 

@@ -1,0 +1,133 @@
+"""`segwatch status` and `segwatch lookup`: what a site is doing, and from a record back to its study."""
+
+import dataclasses
+import time
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from dicom_listener import state
+from dicom_listener.spool import SpoolUsage
+from inference.sql_queue import SqlJobQueue
+from reporter import outbox
+from reporter.outbox_summary import DestinationSummary
+from segwatch import wiring
+from segwatch.commands.console import SITE_FILE, AsJson, SiteFile, console, print_json, site_settings
+from segwatch.status import SeriesStatus, SiteStatus, site_status
+
+SHOWN_SERIES = 20
+
+
+def status(
+    config: SiteFile = SITE_FILE,
+    everything: Annotated[bool, typer.Option("--all", help=f"Every series, not the newest {SHOWN_SERIES}.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show series by state, what waits in the outbox and why, the spool, and the turnaround time."""
+    settings = site_settings(config)
+    engine = wiring.make_state_engine(settings)
+    usage = wiring.make_spool(settings).usage()
+    with engine.begin() as connection:
+        found = site_status(connection, SqlJobQueue(), usage)
+    if as_json:
+        print_json(dataclasses.asdict(found))
+        return
+    shown = found.series if everything else found.series[-SHOWN_SERIES:]
+    _print_series(shown, len(found.series))
+    _print_outbox(found)
+    _print_spool(found.spool)
+    if found.median_turnaround_s is not None:
+        console.print(
+            f"Turnaround: median {found.median_turnaround_s:.1f} s from the last instance to the last confirmation"
+        )
+
+
+def lookup(
+    record_id: Annotated[str, typer.Argument(help="Record id of an alert or verdict.", metavar="RECORD_ID")],
+    config: SiteFile = SITE_FILE,
+    as_json: AsJson = False,
+) -> None:
+    """Go from a record id in an alert back to the study; only this site can."""
+    settings = site_settings(config)
+    with wiring.make_state_engine(settings).begin() as connection:
+        item = outbox.find_by_event_id(connection, record_id)
+        row = state.find_by_prefix(connection, item.run.series_key)
+    found = {
+        "record_id": record_id,
+        "series_key": row.series_key,
+        "study_instance_uid": row.study_instance_uid,
+        "series_instance_uid": row.series_instance_uid,
+        "version": item.run.series_version,
+        "generation": item.run.generation,
+        "sent_by": row.calling_ae_title,
+        "received_at": local_time(row.first_at),
+    }
+    if as_json:
+        print_json(found)
+        return
+    for name, value in found.items():
+        console.print(f"{name.replace('_', ' '):<20} {escape(str(value))}")
+
+
+def local_time(seconds: float | None) -> str:
+    """Unix time as local date and time."""
+    return "" if seconds is None else time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
+
+
+def _print_series(series: tuple[SeriesStatus, ...], total: int) -> None:
+    table = Table(title=f"Series ({len(series)} of {total})", title_justify="left")
+    for column in ("series", "state", "instances", "received", "remarks"):
+        table.add_column(column, overflow="fold")
+    for one in series:
+        name = one.key[:12] + (f" v{one.version}" if one.version > 1 else "")
+        late = f" + {one.late_instances} late" if one.late_instances else ""
+        table.add_row(
+            name, one.state.value, f"{one.instances}{late}", local_time(one.received_at), escape(_remarks(one))
+        )
+    console.print(table)
+
+
+def _remarks(one: SeriesStatus) -> str:
+    parts = [": ".join(part for part in (one.reason, one.detail) if part)]
+    if one.waiting_for:
+        parts.append("waits for " + ", ".join(one.waiting_for))
+    if one.late_instances:
+        parts.append("late instances are in no result; `segwatch series reprocess` takes them in")
+    if one.conflicting_instances:
+        parts.append(
+            f"{one.conflicting_instances} instances with a SOP Instance UID that has another content are kept apart"
+        )
+    if one.purged:
+        parts.append("images purged")
+    return "; ".join(part for part in parts if part)
+
+
+def _print_outbox(found: SiteStatus) -> None:
+    table = Table(title="Outbox", title_justify="left")
+    for column in ("to", "waiting", "refused", "confirmed", "oldest", "next try", "last error"):
+        table.add_column(column, overflow="fold")
+    for row in found.outbox:
+        table.add_row(*_outbox_cells(row))
+    console.print(table)
+
+
+def _outbox_cells(row: DestinationSummary) -> tuple[str, ...]:
+    return (
+        row.destination,
+        str(row.waiting),
+        str(row.blocked),
+        str(row.done),
+        local_time(row.oldest_open_at),
+        local_time(row.next_attempt_at) if row.waiting or row.blocked else "",
+        escape(row.last_error or ""),
+    )
+
+
+def _print_spool(usage: SpoolUsage) -> None:
+    oldest = f", oldest from {local_time(usage.oldest_at)}" if usage.oldest_at is not None else ""
+    console.print(
+        f"Spool: {usage.instances} instances of {usage.series} series, {usage.bytes / 1e6:.1f} MB{oldest}; "
+        f"disk {usage.disk_used_share:.0%} full"
+    )

@@ -1,0 +1,138 @@
+"""What a person may do to one series: reprocess, reject, forget. Each is one transaction and keeps who, when and why."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine
+
+from dicom_listener import state
+from dicom_listener.series import ReceivedSeries
+from dicom_listener.spool import Spool
+from dicom_listener.state import SeriesProgress, SeriesRow
+from dicom_listener.state import SeriesState as ReceptionState
+from inference.jobs import Job, JobQueue
+from reporter import outbox
+from segwatch.acts import Act, ActKind, keep_act
+from segwatch.errors import UsageError
+from segwatch.results import remove_results
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesActs:
+    """Carries out what a person decides about one series."""
+
+    engine: Engine
+    spool: Spool
+    queue: JobQueue
+    results_root: Path
+
+    def reprocess(self, key_prefix: str, *, by: str, reason: str, now: float) -> str:
+        """Segment a series again; late instances, which belong to no version yet, make it a new version.
+
+        Returns:
+            What was done, in a sentence.
+
+        Raises:
+            UnknownSeriesError: no series or several have such a key, or its images are purged.
+            UsageError: it is still being received, or it was forgotten.
+        """
+        with self.engine.begin() as connection:
+            row = self._settled(connection, key_prefix)
+            keep_act(connection, Act(row.series_key, ActKind.REPROCESS, by, reason, now))
+            if row.n_late:
+                series = self._next_version(connection, row, now)
+                self.queue.enqueue(connection, series.key, series.version, now=now)
+                return f"queued as version {series.version} with {len(series.instances)} instances, late ones included"
+            state.load_series(connection, self.spool.root, row.series_key, row.version)  # tells when it is purged
+            state.mark_accepted(connection, row.series_key, row.version)
+            job = self._job(connection, row)
+            if job is None:
+                self.queue.enqueue(connection, row.series_key, row.version, now=now)
+            else:
+                self.queue.requeue(connection, job.id, now=now)
+            return f"queued again as version {row.version}"
+
+    def reject(self, key_prefix: str, *, by: str, reason: str, now: float) -> str:
+        """Take a series out: what was not sent yet is not sent. What a PACS already has stays there.
+
+        Raises:
+            UnknownSeriesError: no series or several have such a key.
+            UsageError: it was forgotten.
+        """
+        with self.engine.begin() as connection:
+            row = self._known(connection, key_prefix)
+            keep_act(connection, Act(row.series_key, ActKind.REJECT, by, reason, now))
+            state.mark_rejected(connection, row.series_key, row.version, by=by, why=reason, now=now)
+            self._withdraw(connection, row, "rejected_by_person", reason, now)
+            withdrawn = outbox.withdraw_open(connection, row.series_key)
+            sent = any(item.done_at is not None for item in outbox.find_by_series(connection, row.series_key))
+        already = "; results that were sent before stay where they are" if sent else ""
+        return f"rejected, {withdrawn} unsent results withdrawn{already}"
+
+    def forget(self, key_prefix: str, *, by: str, reason: str, now: float) -> str:
+        """Remove a series from this host: images, results, identifiers. That it was there, and who had it forgotten, stays.
+
+        Raises:
+            UnknownSeriesError: no series or several have such a key.
+        """
+        with self.engine.begin() as connection:
+            row = self._known(connection, key_prefix)
+            versions = [r.version for r in state.list_series(connection) if r.series_key == row.series_key]
+            keep_act(connection, Act(row.series_key, ActKind.FORGET, by, reason, now))
+            for version in versions:
+                state.mark_forgotten(connection, row.series_key, version, by=by, why=reason, now=now)
+            self._withdraw(connection, row, "forgotten", reason, now)
+            outbox.remove(connection, row.series_key)
+        # rows first: from now on nothing is sent; were the process to die here, housekeeping removes the files
+        self.spool.purge(row.series_key)
+        remove_results(self.results_root, row.series_key)
+        with self.engine.begin() as connection:
+            state.mark_purged(connection, row.series_key, now=now)
+        return "images, results and identifiers are removed from this host"
+
+    def _known(self, connection: Connection, key_prefix: str) -> SeriesRow:
+        row = state.find_by_prefix(connection, key_prefix)
+        if row.state is ReceptionState.FORGOTTEN:
+            raise UsageError(f"series {row.series_key} was forgotten by {row.decided_by}")
+        return row
+
+    def _settled(self, connection: Connection, key_prefix: str) -> SeriesRow:
+        row = self._known(connection, key_prefix)
+        if row.completed_at is None:
+            raise UsageError(f"series {row.series_key} is still being received; wait until it is complete")
+        return row
+
+    def _job(self, connection: Connection, row: SeriesRow) -> Job | None:
+        jobs = self.queue.find(connection, row.series_key)
+        return next((job for job in jobs if job.series_version == row.version), None)
+
+    def _withdraw(self, connection: Connection, row: SeriesRow, reason: str, detail: str, now: float) -> None:
+        for job in self.queue.find(connection, row.series_key):
+            self.queue.withdraw(connection, job.id, reason=reason, detail=detail, now=now)
+
+    def _next_version(self, connection: Connection, row: SeriesRow, now: float) -> ReceivedSeries:
+        instances = tuple(stored.instance for stored in self.spool.load(row.series_key))
+        series = ReceivedSeries(
+            key=row.series_key,
+            version=row.version + 1,
+            study_instance_uid=row.study_instance_uid,
+            series_instance_uid=row.series_instance_uid,
+            instances=tuple(sorted(instances, key=lambda instance: instance.sop_instance_uid)),
+            calling_ae_title=row.calling_ae_title,
+            completed_at=now,
+        )
+        progress = SeriesProgress(
+            series_key=series.key,
+            version=series.version,
+            study_instance_uid=series.study_instance_uid,
+            series_instance_uid=series.series_instance_uid,
+            calling_ae_title=series.calling_ae_title,
+            n_instances=len(instances),
+            n_conflicts=row.n_conflicts,
+            bytes=sum(instance.size_bytes for instance in instances),
+            first_at=row.first_at,
+            last_at=row.last_at,
+        )
+        state.complete(connection, series, progress)
+        state.count_extra(connection, row.series_key, row.version, n_late=0, n_conflicts=0, last_at=row.last_at)
+        return series

@@ -1,0 +1,139 @@
+"""What a site is doing: every series with its state derived from the rows of the rooms, the outbox, the spool."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sqlalchemy import Connection
+
+from dicom_listener.spool import SpoolUsage
+from dicom_listener.state import SeriesRow, list_series
+from dicom_listener.state import SeriesState as ReceptionState
+from inference.jobs import Job, JobQueue, JobState
+from reporter import outbox
+from reporter.outbox_summary import DestinationSummary, summarize
+from reporter.outbox_table import ItemState, OutboxItem
+
+
+class SeriesState(StrEnum):
+    """How far a series is on its whole way."""
+
+    RECEIVING = "receiving"
+    QUEUED = "queued"
+    SEGMENTING = "segmenting"
+    DELIVERING = "delivering"
+    DONE = "done"
+    REJECTED = "rejected"
+    """It cannot be segmented, or a person rejected it."""
+    FAILED = "failed"
+    """Attempts are used up: a person must look."""
+    FORGOTTEN = "forgotten"
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesStatus:
+    """One version of one series."""
+
+    key: str
+    version: int
+    state: SeriesState
+    reason: str | None
+    """Name of a rejection, failure or pause."""
+    detail: str | None
+    instances: int
+    late_instances: int
+    conflicting_instances: int
+    waiting_for: tuple[str, ...]
+    """Destinations without a confirmation yet, each with its last error where there is one."""
+    received_at: float
+    """First instance, Unix time in seconds."""
+    ended_at: float | None
+    """When nothing was left to do."""
+    turnaround_s: float | None
+    """From the last instance to the last confirmation, seconds."""
+    purged: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SiteStatus:
+    """A site at one moment."""
+
+    counts: dict[str, int]
+    series: tuple[SeriesStatus, ...]
+    outbox: tuple[DestinationSummary, ...]
+    spool: SpoolUsage
+    median_turnaround_s: float | None
+
+
+def site_status(connection: Connection, queue: JobQueue, spool: SpoolUsage) -> SiteStatus:
+    """Put the status together in one transaction."""
+    jobs: dict[tuple[str, int], Job] = {(job.series_key, job.series_version): job for job in queue.all(connection)}
+    series = tuple(
+        series_status(row, jobs.get((row.series_key, row.version)), outbox.find_by_series(connection, row.series_key))
+        for row in list_series(connection)
+    )
+    times = sorted(s.turnaround_s for s in series if s.turnaround_s is not None)
+    return SiteStatus(
+        counts=dict(Counter(s.state.value for s in series)),
+        series=series,
+        outbox=tuple(summarize(connection)),
+        spool=spool,
+        median_turnaround_s=times[len(times) // 2] if times else None,
+    )
+
+
+def series_status(row: SeriesRow, job: Job | None, items: Sequence[OutboxItem]) -> SeriesStatus:
+    """Derive the state of one version from the listener's row, its job and its results."""
+    mine = [item for item in items if job is not None and _belongs(item, row, job)]
+    state = _state(row, job, mine)
+    ended_at = max((item.done_at or 0.0 for item in mine), default=None) if state is SeriesState.DONE else None
+    reason, detail = (job.reason, job.detail) if job is not None else (None, None)
+    if row.decided_at is not None:
+        reason, detail = f"{row.state.value} by {row.decided_by}", row.decided_why
+    return SeriesStatus(
+        key=row.series_key,
+        version=row.version,
+        state=state,
+        reason=reason,
+        detail=detail,
+        instances=row.n_instances,
+        late_instances=row.n_late,
+        conflicting_instances=row.n_conflicts,
+        waiting_for=tuple(_waiting(item) for item in mine if item.state is not ItemState.DONE),
+        received_at=row.first_at,
+        ended_at=ended_at,
+        turnaround_s=None if ended_at is None else ended_at - _arrived_at(row),
+        purged=row.purged_at is not None,
+    )
+
+
+def _arrived_at(row: SeriesRow) -> float:
+    """When the last instance of the version came; late ones move `last_at` on, so the completion stands in for it."""
+    return row.completed_at if row.n_late and row.completed_at is not None else row.last_at
+
+
+def _belongs(item: OutboxItem, row: SeriesRow, job: Job) -> bool:
+    return item.run.series_version == row.version and item.run.generation == job.generation
+
+
+def _waiting(item: OutboxItem) -> str:
+    return f"{item.destination} ({item.last_error})" if item.last_error else item.destination
+
+
+def _state(row: SeriesRow, job: Job | None, items: Sequence[OutboxItem]) -> SeriesState:
+    if row.state is ReceptionState.FORGOTTEN:
+        return SeriesState.FORGOTTEN
+    if row.state is ReceptionState.REJECTED:
+        return SeriesState.REJECTED
+    if job is None:
+        return SeriesState.RECEIVING
+    if job.state is JobState.DONE:
+        done = all(item.state is ItemState.DONE for item in items)
+        return SeriesState.DONE if done else SeriesState.DELIVERING
+    return {
+        JobState.QUEUED: SeriesState.QUEUED,
+        JobState.RUNNING: SeriesState.SEGMENTING,
+        JobState.REJECTED: SeriesState.REJECTED,
+        JobState.FAILED: SeriesState.FAILED,
+    }[job.state]

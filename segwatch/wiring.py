@@ -1,0 +1,227 @@
+"""Makes the parts from the settings: the only place where settings and rooms meet."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version as distribution_version
+from pathlib import Path
+
+from pydantic import ValidationError
+from sqlalchemy import Engine, make_url
+
+from dicom_listener import state as listener_state
+from dicom_listener.intake import Intake
+from dicom_listener.scp import ScpSettings, StorageScp
+from dicom_listener.spool import Spool
+from inference.errors import ModelPackageError
+from inference.model_package import load_model_package, reference_manifest
+from inference.onnx_segmenter import OnnxSegmenter
+from inference.read_series import ReadLimits
+from inference.segmenter import Segmenter
+from inference.sql_queue import SqlJobQueue
+from inference.sql_queue import metadata as queue_metadata
+from qc.periods import PeriodLength
+from qc.record_fields import ModelReference
+from qc.stream.journal import JournalSink
+from qc.stream.kafka_connection import KafkaConnection
+from qc.stream.kafka_sink import KafkaSink
+from qc.stream.messages import Sink
+from reporter import outbox
+from reporter.association import Destination
+from reporter.backoff import BackoffPolicy
+from reporter.deliver_loop import Deliverer
+from reporter.delivery import CStoreSender
+from reporter.outbox_lane import LanePolicy
+from reporter.outbox_runner import OutboxRunner
+from reporter.publish import Publisher
+from segwatch import acts
+from segwatch.database import make_engine, make_tables
+from segwatch.housekeeping import Housekeeping
+from segwatch.pipeline import Pipeline, SiteIdentity
+from segwatch.results import STREAM_DESTINATION
+from segwatch.settings import SiteSettings, kafka_password
+from segwatch.settings_sections import DestinationSection, StreamSection
+from segwatch.worker import Worker, WorkerPlaces, WorkerPolicy, queue_series
+
+LEASE_TIMEOUTS = 4
+"""A delivery's lease lasts this many network time limits: connecting, negotiating, storing, releasing."""
+
+
+def make_state_engine(settings: SiteSettings) -> Engine:
+    """Open the site's state, its tables made. Raises `SettingsError`."""
+    url = make_url(settings.state_url)
+    if url.get_backend_name() == "sqlite" and url.database:
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = make_engine(settings.state_url)
+    make_tables(engine, listener_state.metadata, queue_metadata, outbox.metadata, acts.metadata)
+    return engine
+
+
+def make_spool(settings: SiteSettings) -> Spool:
+    """Open the spool. Raises `SpoolError`."""
+    return Spool(
+        settings.site.data_dir / "spool",
+        high_watermark=settings.spool.high_watermark,
+        minimum_free_bytes=settings.spool.minimum_free_bytes,
+    )
+
+
+def results_root(settings: SiteSettings) -> Path:
+    """Folder of the results."""
+    return settings.site.data_dir / "results"
+
+
+@contextmanager
+def running_listener(settings: SiteSettings, engine: Engine) -> Iterator[int]:
+    """Run the listener while the block runs; gives the port.
+
+    Raises:
+        PortError: the port is taken.
+        SpoolError: the spool cannot be used, or another listener uses it.
+    """
+    spool, listener = make_spool(settings), settings.listener
+    intake = Intake(
+        spool,
+        engine,
+        quiet_seconds=listener.quiet_seconds,
+        maximum_wait_seconds=listener.maximum_wait_seconds,
+        on_complete=queue_series(SqlJobQueue()),
+    )
+    scp = StorageScp(
+        spool,
+        ae_title=listener.ae_title,
+        host=listener.host,
+        port=listener.port,
+        on_stored=intake.add,
+        settings=ScpSettings(
+            require_called_ae_title=listener.require_called_ae_title,
+            maximum_associations=listener.maximum_associations,
+            maximum_pdu_bytes=listener.maximum_pdu_bytes,
+            idle_seconds=listener.idle_seconds,
+        ),
+    )
+    intake.start()
+    try:
+        scp.start()
+        try:
+            yield scp.port
+        finally:
+            scp.stop()  # first: nothing new comes in while the intake writes what it has
+    finally:
+        intake.stop()
+
+
+def make_segmenter(settings: SiteSettings) -> OnnxSegmenter:
+    """Load the model and start the engine. Raises `ModelPackageError`, `ProviderError`."""
+    package = load_model_package(settings.model.manifest or reference_manifest())
+    return OnnxSegmenter(package, providers=settings.model.providers, threads=settings.model.threads or None)
+
+
+def site_identity(settings: SiteSettings) -> SiteIdentity:
+    """Name the site in its results. Raises `SettingsError` without a secret."""
+    return SiteIdentity(
+        site_id=settings.site.id,
+        secret=settings.secret(),
+        period=PeriodLength(settings.site.period),
+        software_version=distribution_version("segwatch"),
+    )
+
+
+def make_pipeline(
+    settings: SiteSettings, segmenter: Segmenter, identity: SiteIdentity, *, seg_note: str = ""
+) -> Pipeline:
+    """Put the stages together. Raises `ModelPackageError` when the model's name cannot stand in a record."""
+    model = segmenter.model
+    try:
+        ModelReference(name=model.name, version=model.version, sha256=model.sha256)
+    except ValidationError as error:
+        fields = ", ".join(str(details["loc"][0]) for details in error.errors())
+        raise ModelPackageError(
+            f"the manifest's {fields} cannot stand in a quality record: use a lower-case name such as lesion-net and a "
+            "version such as 1.2.0"
+        ) from None
+    limits = ReadLimits(minimum_slices=settings.read.minimum_slices, maximum_voxels=settings.read.maximum_voxels)
+    return Pipeline(segmenter, limits, identity, seg_note)
+
+
+def make_places(settings: SiteSettings, engine: Engine) -> WorkerPlaces:
+    """Where a worker finds its work and leaves its results."""
+    return WorkerPlaces(
+        engine=engine,
+        queue=SqlJobQueue(),
+        spool_root=settings.site.data_dir / "spool",
+        results_root=results_root(settings),
+        destinations=tuple(destination.name for destination in settings.destinations),
+    )
+
+
+def make_policy(settings: SiteSettings) -> WorkerPolicy:
+    """When a worker gives up."""
+    worker = settings.worker
+    return WorkerPolicy(worker.lease_seconds, worker.maximum_attempts, worker.retry_seconds, worker.poll_seconds)
+
+
+def make_worker(settings: SiteSettings, engine: Engine, segmenter: Segmenter, name: str) -> Worker:
+    """Make a worker around a segmenter that is ready."""
+    pipeline = make_pipeline(settings, segmenter, site_identity(settings))
+    return Worker(name, make_places(settings, engine), pipeline, make_policy(settings))
+
+
+def make_destination(settings: SiteSettings, destination: DestinationSection) -> Destination:
+    """A DICOM node as the reporter knows it."""
+    return Destination(
+        name=destination.name,
+        ae_title=destination.ae_title,
+        host=destination.host,
+        port=destination.port,
+        calling_ae_title=settings.delivery.calling_ae_title,
+        timeout_s=settings.delivery.timeout_seconds,
+    )
+
+
+def make_deliverers(settings: SiteSettings, engine: Engine) -> tuple[OutboxRunner, OutboxRunner]:
+    """Make what empties the outbox: to the destinations, and to the message log."""
+    delivery = settings.delivery
+    policy = LanePolicy(
+        backoff=BackoffPolicy(
+            delivery.first_retry_seconds, max(delivery.first_retry_seconds, delivery.longest_retry_seconds)
+        ),
+        lease_s=LEASE_TIMEOUTS * delivery.timeout_seconds,
+    )
+    senders = {
+        destination.name: CStoreSender(make_destination(settings, destination)) for destination in settings.destinations
+    }
+    publisher = Publisher(engine, STREAM_DESTINATION, make_sink(settings.stream), policy=policy)
+    return Deliverer(engine, senders, policy=policy), publisher
+
+
+def make_housekeeping(settings: SiteSettings, engine: Engine) -> Housekeeping:
+    """Make what purges finished series."""
+    retention_s = settings.spool.retention_hours * 3600
+    return Housekeeping(engine, make_spool(settings), SqlJobQueue(), results_root(settings), retention_s)
+
+
+def kafka_connection(stream: StreamSection) -> KafkaConnection:
+    """The Kafka cluster of the settings. Raises `SettingsError` without a password, `StreamError` for a bad address."""
+    kafka = stream.kafka
+    uses_sasl = kafka.security_protocol.startswith("SASL")
+    return KafkaConnection(
+        bootstrap_servers=kafka.bootstrap_servers,
+        security_protocol=kafka.security_protocol,
+        ssl_cafile=_text(kafka.ssl_cafile),
+        ssl_certfile=_text(kafka.ssl_certfile),
+        ssl_keyfile=_text(kafka.ssl_keyfile),
+        sasl_mechanism=kafka.sasl_mechanism if uses_sasl else None,
+        sasl_username=kafka.sasl_username,
+        sasl_password=kafka_password(kafka),
+    )
+
+
+def make_sink(stream: StreamSection) -> Sink:
+    """Open the message log for appending. Raises `StreamError`, `SettingsError`."""
+    if stream.kind == "kafka":
+        return KafkaSink(kafka_connection(stream))
+    return JournalSink(stream.journal_dir)
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)
