@@ -37,7 +37,10 @@ class SegwatchCli:
         )
 
     def start(self, *arguments: str | Path, environment: Mapping[str, str] | None = None) -> ServerProcess:
-        """Start in the background (`segwatch site ...`); stopped when the test ends, if not before."""
+        """Start in the background (`segwatch site ...`); stopped when the test ends, if not before.
+
+        `wait_for_port` of the returned process tells when a listener is ready.
+        """
         log = self.folder / f"segwatch-{len(self._started)}-{arguments[0]}.log"
         process = ServerProcess(
             [self.program, *arguments], log=log, environment=self._environment(environment), directory=self.folder

@@ -1,6 +1,7 @@
 """A real Apache Kafka broker (KRaft, one node) on loopback, from KAFKA_HOME."""
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -115,6 +116,20 @@ def find_kafka(home: Path) -> Path:
         missing_peer(
             "Apache Kafka", f"KAFKA_HOME ({home}) holds no bin/kafka-server-start.sh; unpack Kafka 3.3 or newer"
         )
-    if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
-        missing_peer("Java", "Kafka needs a Java 17 runtime (Debian package openjdk-17-jre-headless)")
+    if (version := _java_version()) < 17:
+        found = f"found version {version}" if version else "found none"
+        missing_peer("Java", f"Kafka needs Java 17 or newer, {found} (Debian package openjdk-17-jre-headless)")
     return home
+
+
+def _java_version() -> int:
+    """Major version of the Java that Kafka's scripts would run; 0 when there is none."""
+    java = Path(os.environ["JAVA_HOME"]) / "bin" / "java" if "JAVA_HOME" in os.environ else shutil.which("java")
+    if java is None:
+        return 0
+    try:
+        done = subprocess.run([java, "-version"], capture_output=True, text=True, check=False, timeout=60)
+    except OSError:
+        return 0
+    version = re.search(r'version "(\d+)', done.stderr + done.stdout)
+    return int(version[1]) if version else 0

@@ -79,6 +79,10 @@ class ServerProcess:
             PeerError: it ended, or did not listen within `timeout` seconds; it is stopped then.
         """
         self.start()
+        self.wait_for_port(port, timeout=timeout)
+
+    def wait_for_port(self, port: int, *, timeout: float = 60) -> None:
+        """Return when the running program accepts connections on the loopback port; raises as above."""
         if not wait_for_port(port, self._running(), timeout):
             self.kill()
             raise PeerError(f"{self.command[0]} does not listen on port {port}:\n{self.output()[-4000:]}")
