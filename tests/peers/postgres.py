@@ -13,6 +13,7 @@ import pg8000.native
 from tests.peers.missing import missing_peer
 from tests.peers.ports import LOOPBACK, free_ports
 from tests.peers.processes import PeerError, ServerProcess
+from tests.peers.waiting import wait_until
 
 _USER = "segwatch"
 
@@ -23,6 +24,7 @@ class PostgresCluster:
     def __init__(self) -> None:
         """Create the cluster; the server is not started yet."""
         programs = find_postgres()
+        self._is_ready = programs / "pg_isready"
         self.port = free_ports()
         # not below pytest's own folders: those are closed to the system user that the server runs as
         self._folder = Path(tempfile.mkdtemp(prefix="segwatch-postgres-"))
@@ -71,7 +73,9 @@ class PostgresCluster:
     def start(self) -> None:
         """Start and return when queries are answered."""
         self._server.start_and_wait_for_port(self.port)
-        self._administer("SELECT 1")
+        # it listens before it has started up, and refuses queries until then
+        ask = [self._is_ready, "-q", "-h", LOOPBACK, "-p", str(self.port)]
+        wait_until(lambda: subprocess.run(ask, check=False, timeout=30).returncode == 0, "PostgreSQL answers")
 
     def create_database(self, name: str) -> str:
         """Create an empty database; returns its SQLAlchemy URL."""
