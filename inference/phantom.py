@@ -118,7 +118,7 @@ def _trees(
         own = (points[:, 2] * side > 0) & (depths > 4)
         places = points[own]
         for root in ((14, 4, side * 30), (2, 10, side * 30)):
-            chosen = places[rng.choice(len(places), int(rng.integers(220, 420)))] + rng.uniform(-2, 2, (1, 3))
+            chosen = places[rng.choice(len(places), int(rng.integers(500, 850)))] + rng.uniform(-2, 2, (1, 3))
             vessels.append(
                 grow_tree(
                     rng, _point(root), chosen.astype(np.float32), tip_radius=float(rng.uniform(0.4, 0.65)), exponent=2.6
