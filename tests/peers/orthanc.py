@@ -58,6 +58,7 @@ class Orthanc:
     def start(self) -> None:
         """Start and return when both ports answer."""
         self._server.start_and_wait_for_port(self.http_port)
+        self._server.wait_for_port(self.dicom_port)
 
     def stop(self) -> None:
         """Stop: from now on connections to either port are refused; what is stored stays."""

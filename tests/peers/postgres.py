@@ -74,7 +74,7 @@ class PostgresCluster:
         """Start and return when queries are answered."""
         self._server.start_and_wait_for_port(self.port)
         # it listens before it has started up, and refuses queries until then
-        ask = [self._is_ready, "-q", "-h", LOOPBACK, "-p", str(self.port)]
+        ask: list[str | Path] = [self._is_ready, "-q", "-h", LOOPBACK, "-p", str(self.port)]
         wait_until(lambda: subprocess.run(ask, check=False, timeout=30).returncode == 0, "PostgreSQL answers")
 
     def create_database(self, name: str) -> str:
