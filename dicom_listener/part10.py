@@ -30,6 +30,7 @@ IMPLEMENTATION_VERSION_NAME = "SEGWATCH"
 PREFIX = bytes(128) + b"DICM"
 HEAD_LIMIT = 16 * 1024 * 1024
 """How much of a deflated data set is inflated at most to find its identifiers, bytes: a bomb must not fill memory."""
+_FILE_META_LIMIT = 64 * 1024
 
 _MEDIA_STORAGE_SOP_CLASS_UID = 0x00020002
 _MEDIA_STORAGE_SOP_INSTANCE_UID = 0x00020003
@@ -93,7 +94,9 @@ def read_file_meta(file: BinaryIO) -> StoreRequest:
     """
     if file.read(len(PREFIX)) != PREFIX:
         raise UnreadableInstanceError("a file of the spool has no DICOM prefix: it is damaged or not from this spool")
-    meta = _read(file, explicit=True, little_endian=True, stop_after=0x0002FFFF)
+    group_length = file.read(12)[-4:]
+    elements = io.BytesIO(file.read(min(int.from_bytes(group_length, "little"), _FILE_META_LIMIT)))
+    meta = _read(elements, explicit=True, little_endian=True, stop_after=0x0002FFFF)
     return StoreRequest(
         sop_class_uid=_uid(meta, _MEDIA_STORAGE_SOP_CLASS_UID),
         sop_instance_uid=_uid(meta, _MEDIA_STORAGE_SOP_INSTANCE_UID),
