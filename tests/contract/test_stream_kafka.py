@@ -26,7 +26,7 @@ from tests.peers.kafka import KafkaBroker
 from tests.peers.processes import PeerError
 
 # kafka-python 3.0.12 leaves the sockets of connections that failed to the garbage collector
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed <(socket|ssl):ResourceWarning")
 
 
 @pytest.fixture(autouse=True)
