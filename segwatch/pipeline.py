@@ -148,7 +148,7 @@ class Pipeline:
             software_version=self.identity.software_version,
             created_at=series.completed_at,  # not the time of this attempt: a repeated attempt gives the same bytes
             series_version=series.version,
-            description_suffix=self.seg_note,
+            note=self.seg_note,
         )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from qc.record_message import record_message
+from qc.record import record_message
 from reporter import outbox
 from reporter.preview import write_preview
 from reporter.seg_file import write_seg

@@ -1,4 +1,4 @@
-"""What a person may do to one series: reprocess, reject, forget. Each is one transaction and keeps who, when and why."""
+"""What a person may do to one series: reprocess, reject, forget; each keeps who, when and why."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,7 +70,7 @@ class SeriesActs:
         return f"rejected, {withdrawn} unsent results withdrawn{already}"
 
     def forget(self, key_prefix: str, *, by: str, reason: str, now: float) -> str:
-        """Remove a series from this host: images, results, identifiers. That it was there, and who had it forgotten, stays.
+        """Remove images, results and identifiers of a series from this host; that it was there, and the act, stay.
 
         Raises:
             UnknownSeriesError: no series or several have such a key.

@@ -194,10 +194,15 @@ class StoreSection(Section):
 
 
 class AlertSection(Section):
-    """When a site's share of flagged segmentations is an alert."""
+    """When a site's share of flagged segmentations is an alert; docs/explanation/alerts.md has the consequences."""
 
-    baseline_cases: int = Field(100, ge=5, description="First cases of a site and model that make its baseline.")
-    window_cases: int = Field(50, ge=5, description="The last cases that are compared with the baseline.")
-    confidence: float = Field(
-        0.99, gt=0.5, lt=1, description="Confidence of the intervals that must not overlap, 0..1."
+    window: int = Field(50, ge=1, description="The last cases of a site and model that are looked at.")
+    window_minimum: int = Field(20, ge=1, description="Fewer recent cases never raise an alert.")
+    baseline: int = Field(1000, ge=1, description="First cases of a site and model that make its baseline.")
+    baseline_minimum: int = Field(100, ge=1, description="Until then a site is learning and nothing fires.")
+    baseline_confidence: float = Field(
+        0.9, gt=0, lt=1, description="Confidence of the upper bound of the baseline's share, 0..1."
+    )
+    tail: float = Field(
+        0.0005, gt=0, lt=1, description="Fires when so many flagged cases are rarer than this at the upper bound, 0..1."
     )

@@ -1,6 +1,6 @@
-"""Makes the parts from the settings: the only place where settings and rooms meet."""
+"""Makes the parts of a site from its settings: the only place where settings and rooms meet."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version as distribution_version
 from pathlib import Path
@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from sqlalchemy import Engine, make_url
 
 from dicom_listener import state as listener_state
+from dicom_listener.books import IntakeEvent
 from dicom_listener.intake import Intake
 from dicom_listener.scp import ScpSettings, StorageScp
 from dicom_listener.spool import Spool
@@ -20,11 +21,7 @@ from inference.segmenter import Segmenter
 from inference.sql_queue import SqlJobQueue
 from inference.sql_queue import metadata as queue_metadata
 from qc.periods import PeriodLength
-from qc.record_fields import ModelReference
-from qc.stream.journal import JournalSink
-from qc.stream.kafka_connection import KafkaConnection
-from qc.stream.kafka_sink import KafkaSink
-from qc.stream.messages import Sink
+from qc.record import ModelReference
 from reporter import outbox
 from reporter.association import Destination
 from reporter.backoff import BackoffPolicy
@@ -38,8 +35,9 @@ from segwatch.database import make_engine, make_tables
 from segwatch.housekeeping import Housekeeping
 from segwatch.pipeline import Pipeline, SiteIdentity
 from segwatch.results import STREAM_DESTINATION
-from segwatch.settings import SiteSettings, kafka_password
-from segwatch.settings_sections import DestinationSection, StreamSection
+from segwatch.settings import SiteSettings
+from segwatch.settings_sections import DestinationSection
+from segwatch.stream_wiring import make_sink
 from segwatch.worker import Worker, WorkerPlaces, WorkerPolicy, queue_series
 
 LEASE_TIMEOUTS = 4
@@ -71,8 +69,10 @@ def results_root(settings: SiteSettings) -> Path:
 
 
 @contextmanager
-def running_listener(settings: SiteSettings, engine: Engine) -> Iterator[int]:
-    """Run the listener while the block runs; gives the port.
+def running_listener(
+    settings: SiteSettings, engine: Engine, *, observe: Callable[[IntakeEvent], None] | None = None
+) -> Iterator[int]:
+    """Run the listener while the block runs; gives the port. `observe` is told of series that are complete.
 
     Raises:
         PortError: the port is taken.
@@ -85,6 +85,7 @@ def running_listener(settings: SiteSettings, engine: Engine) -> Iterator[int]:
         quiet_seconds=listener.quiet_seconds,
         maximum_wait_seconds=listener.maximum_wait_seconds,
         on_complete=queue_series(SqlJobQueue()),
+        observe=observe,
     )
     scp = StorageScp(
         spool,
@@ -198,30 +199,3 @@ def make_housekeeping(settings: SiteSettings, engine: Engine) -> Housekeeping:
     """Make what purges finished series."""
     retention_s = settings.spool.retention_hours * 3600
     return Housekeeping(engine, make_spool(settings), SqlJobQueue(), results_root(settings), retention_s)
-
-
-def kafka_connection(stream: StreamSection) -> KafkaConnection:
-    """The Kafka cluster of the settings. Raises `SettingsError` without a password, `StreamError` for a bad address."""
-    kafka = stream.kafka
-    uses_sasl = kafka.security_protocol.startswith("SASL")
-    return KafkaConnection(
-        bootstrap_servers=kafka.bootstrap_servers,
-        security_protocol=kafka.security_protocol,
-        ssl_cafile=_text(kafka.ssl_cafile),
-        ssl_certfile=_text(kafka.ssl_certfile),
-        ssl_keyfile=_text(kafka.ssl_keyfile),
-        sasl_mechanism=kafka.sasl_mechanism if uses_sasl else None,
-        sasl_username=kafka.sasl_username,
-        sasl_password=kafka_password(kafka),
-    )
-
-
-def make_sink(stream: StreamSection) -> Sink:
-    """Open the message log for appending. Raises `StreamError`, `SettingsError`."""
-    if stream.kind == "kafka":
-        return KafkaSink(kafka_connection(stream))
-    return JournalSink(stream.journal_dir)
-
-
-def _text(path: Path | None) -> str | None:
-    return None if path is None else str(path)

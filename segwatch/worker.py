@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 
 from dicom_listener.series import ReceivedSeries
 from dicom_listener.state import load_series
-from inference.errors import JobLostError, ModelPackageError, ProviderError, SeriesRejectedError
+from inference.errors import JobLostError, ProviderError, SeriesRejectedError
 from inference.jobs import Job, JobQueue
 from segwatch.errors import ROOM_ERRORS
 from segwatch.pipeline import Observer, Pipeline
@@ -103,8 +103,9 @@ class Worker:
             self._reject(job, error)
         except JobLostError:
             logger.warning("series %s: another worker took over; this attempt's result is dropped", job.series_key)
-        except (ModelPackageError, ProviderError):
-            raise  # this worker cannot do any job; its process ends and says why, the lease runs out
+        except ProviderError as error:
+            self._end(job, type(error).__name__, str(error))
+            raise  # an engine that failed once, e.g. on a GPU, is not trusted again: a new process gets a new one
         except ROOM_ERRORS as error:
             self._end(job, type(error).__name__, str(error))
         except (OSError, MemoryError) as error:

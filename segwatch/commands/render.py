@@ -2,8 +2,8 @@
 
 from rich.table import Table
 
-from qc.detector import Verdict
 from qc.quality_metrics import QualityMetrics
+from qc.verdict import Verdict
 
 
 def metrics_table(metrics: QualityMetrics) -> Table:

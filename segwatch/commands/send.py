@@ -24,7 +24,7 @@ def send(
     timeout: Annotated[float, typer.Option(min=1, help="Wait for the connection and each answer, seconds.")] = 30.0,
     as_json: AsJson = False,
 ) -> None:
-    """Send every DICOM file of a folder by C-STORE, each in its own transfer syntax. Status 1 when any was not stored."""
+    """Send every DICOM file of a folder by C-STORE, each in its own transfer syntax; status 1 if any was not stored."""
     destination = parse_address(to, calling, timeout)
     if not directory.is_dir():
         raise UsageError(f"{directory} is no folder")

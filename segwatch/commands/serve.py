@@ -1,4 +1,4 @@
-"""The commands that run until they are stopped: `site`, its parts, and `central`."""
+"""The commands of a site that run until they are stopped: `site` and its parts."""
 
 import os
 import platform
@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from reporter.outbox_runner import OutboxRunner
 from segwatch import wiring
-from segwatch.commands.console import CENTRAL_FILE, SITE_FILE, CentralFile, SiteFile, central_settings, error_console
+from segwatch.commands.console import SITE_FILE, SiteFile, error_console
 from segwatch.commands.console import site_settings as load_site
 from segwatch.housekeeping import Housekeeper
 from segwatch.lifecycle import announce_ready, on_stop_signal, stop_event
@@ -56,6 +57,7 @@ def work(
     settings = load_site(config)
     stop = stop_event(at_end_of_input=stop_at_eof)
     segmenter = wiring.make_segmenter(settings)
+    segmenter.warm_up()
     full_name = f"{platform.node()}/{name or 'work'}/{os.getpid()}"
     worker = wiring.make_worker(settings, wiring.make_state_engine(settings), segmenter, full_name)
     announce_ready("work", f"{name or 'worker'} ready: {segmenter.model.name} {segmenter.model.version}")
@@ -67,7 +69,8 @@ def deliver(config: SiteFile = SITE_FILE, stop_at_eof: StopAtEof = False) -> Non
     settings = load_site(config)
     stop = stop_event(at_end_of_input=stop_at_eof)
     engine = wiring.make_state_engine(settings)
-    parts = [*wiring.make_deliverers(settings, engine), Housekeeper(wiring.make_housekeeping(settings, engine))]
+    housekeeper = Housekeeper(wiring.make_housekeeping(settings, engine))
+    parts: list[OutboxRunner | Housekeeper] = [*wiring.make_deliverers(settings, engine), housekeeper]
     threads = [threading.Thread(target=part.run, args=(stop,), name=type(part).__name__) for part in parts]
     for thread in threads:
         thread.start()
@@ -76,12 +79,3 @@ def deliver(config: SiteFile = SITE_FILE, stop_at_eof: StopAtEof = False) -> Non
     stop.wait()
     for thread in threads:
         thread.join()
-
-
-def central(config: CentralFile = CENTRAL_FILE) -> None:
-    """Run the central host: consume the sites' records, judge each, store, and alert."""
-    settings = central_settings(config)
-    stop = stop_event(at_end_of_input=False)
-    with wiring.running_central(settings) as consumer:
-        announce_ready("central", f"consuming from the {settings.stream.kind}")
-        consumer.run(stop)
