@@ -51,7 +51,10 @@ class JobQueue(Protocol):
         ...
 
     def requeue(self, connection: Connection, job_id: int, *, now: float) -> Job:
-        """Queue a job again by a person's wish: next generation, attempts from zero."""
+        """Queue a job again by a person's wish: next generation, attempts from zero.
+
+        A worker that holds the job loses it. Raises `UnknownJobError` where there is no such job.
+        """
         ...
 
     def lease(self, connection: Connection, worker: str, *, now: float, seconds: float) -> Job | None:
@@ -76,6 +79,13 @@ class JobQueue(Protocol):
 
     def fail(self, connection: Connection, job: Job, *, reason: str, detail: str, now: float) -> None:
         """Mark failed: attempts are used up, a person must look. Raises `JobLostError`."""
+        ...
+
+    def withdraw(self, connection: Connection, job_id: int, *, reason: str, detail: str, now: float) -> Job:
+        """Mark rejected by a person's wish, whatever its state; a worker that holds the job loses it.
+
+        Raises `UnknownJobError` where there is no such job.
+        """
         ...
 
     def find(self, connection: Connection, series_key: str) -> list[Job]:
