@@ -59,7 +59,7 @@ def write_preview(
     tiles = []
     for rank, index in enumerate(choose_slices(_areas(shown, axial), AXIAL_SLICES)):
         area_cm2 = float(axial.picture(found, index).sum()) * axial.pixel_mm[0] * axial.pixel_mm[1] / 100
-        what = f"{area_cm2:.1f} cm\N{SUPERSCRIPT TWO}" + (", largest" if rank == 0 and found.any() else "")
+        what = f"{area_cm2:.1f} cm2" + (", largest" if rank == 0 and found.any() else "")
         tiles.append(_tile(subject, axial, index, f"axial {index + 1}: {what}"))
     index = choose_slices(_areas(shown, coronal), 1)[0]
     tiles.append(_tile(subject, coronal, index, f"coronal {index + 1}"))
@@ -68,16 +68,17 @@ def write_preview(
 
 
 def choose_slices(areas: NDArray[np.int64], count: int) -> list[int]:
-    """The slice of largest area first, then others spread evenly over those with any; over all when there is none."""
+    """The slice of largest area first, then up to `count` - 1 others, evenly spread over those with any area.
+
+    Where no slice has any, they are spread over all, the middle one first.
+    """
     candidates = np.flatnonzero(areas)
+    first = int(np.argmax(areas)) if candidates.size else len(areas) // 2
     if not candidates.size:
         candidates = np.arange(len(areas))
-        largest = len(areas) // 2
-    else:
-        largest = int(np.argmax(areas))
-    spread = np.linspace(0, len(candidates) - 1, num=min(count + 1, len(candidates)) + 1)
-    others = sorted({int(candidates[round(place)]) for place in spread[:-1] + np.diff(spread) / 2} - {largest})
-    return [largest, *others[: count - 1]]
+    middles = (np.arange(count - 1) + 0.5) * len(candidates) / max(count - 1, 1)
+    others = sorted({int(candidates[int(middle)]) for middle in middles} - {first})
+    return [first, *others]
 
 
 def _areas(mask: NDArray[np.bool_], view: PlaneView) -> NDArray[np.int64]:

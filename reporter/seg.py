@@ -114,7 +114,7 @@ def _highdicom_seg(
     return highdicom.seg.Segmentation(
         source_images=images,
         further_source_images=further or None,
-        pixel_array=pixels,
+        pixel_array=pixels.copy(),  # highdicom scales a fractional mask in place
         segment_descriptions=segment_descriptions(segmentation, source),
         series_instance_uid=uids.series_instance_uid,
         sop_instance_uid=uids.sop_instance_uid,

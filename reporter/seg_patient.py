@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from datetime import datetime
 
-from pydicom.charset import python_encoding
+from pydicom.charset import convert_encodings, python_encoding
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 
@@ -38,6 +38,8 @@ def copy_patient_and_study(header: Dataset, result: Dataset) -> None:
     charset = source_character_set(header)
     if charset is not None:
         result[charset.tag] = charset
+        # or pydicom would take the bytes for ASCII and encode them once more
+        result.set_original_encoding(False, True, convert_encodings(_terms(charset.value)))
     for keyword in (*_IDENTITY, *_REQUIRED, *_OPTIONAL):
         value = raw_bytes(header, keyword)
         if keyword not in _IDENTITY and value and not well_formed(keyword, value):
@@ -50,14 +52,17 @@ def copy_patient_and_study(header: Dataset, result: Dataset) -> None:
 
 def source_character_set(header: Dataset) -> RawDataElement | None:
     """Specific Character Set (0008,0005) of the source, common misspellings mended; None where it has no known one."""
-    text = raw_bytes(header, "SpecificCharacterSet").decode("ascii", errors="replace").strip(" \0")
-    terms = [_mended(term.strip()) for term in text.split("\\")]
+    terms = [_mended(term) for term in _terms(raw_bytes(header, "SpecificCharacterSet"))]
     if not any(terms):
         return None
     if not all(term in python_encoding for term in terms):
         _log.warning("the Specific Character Set of the source is unknown and left out of the result")
         return None
     return raw_element("SpecificCharacterSet", "\\".join(terms).encode())
+
+
+def _terms(value: bytes | None) -> list[str]:
+    return [term.strip(" \0") for term in (value or b"").decode("ascii", errors="replace").split("\\")]
 
 
 def _mended(term: str) -> str:

@@ -10,6 +10,7 @@ from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import CTImageStorage
 
+from inference.read_headers import quiet_pydicom
 from reporter.errors import SegBuildError
 from reporter.raw_elements import raw_numbers, raw_text, raw_unsigned, tag_of
 
@@ -100,8 +101,9 @@ def _read(path: Path, what: str, keywords: tuple[str, ...] | None) -> Dataset:
     """Read a header; `what` names the file in the error, because file names often hold UIDs."""
     tags = None if keywords is None else [tag_of(keyword) for keyword in keywords]
     try:
-        # force: a file without the Part 10 preamble is still the source that the reader has accepted
-        return dcmread(path, stop_before_pixels=True, specific_tags=tags, force=True)
+        with quiet_pydicom():
+            # force: a file without the Part 10 preamble is still the source that the reader has accepted
+            return dcmread(path, stop_before_pixels=True, specific_tags=tags, force=True)
     except (OSError, EOFError, ValueError, NotImplementedError, InvalidDicomError) as error:
         raise SegBuildError(f"the header of {what} cannot be read ({type(error).__name__})") from error
 

@@ -13,7 +13,7 @@ def ascii_text(text: str, limit: int = LONG_STRING) -> str:
     """Fold to printable ASCII without backslash, at most `limit` characters, never empty."""
     folded = unicodedata.normalize("NFKD", text).encode("ascii", errors="ignore").decode()
     clean = re.sub(r"\s+", " ", re.sub(r"[^ -\[\]-~]", " ", folded)).strip()
-    return clean[:limit].rstrip() or "unnamed"
+    return (clean or "unnamed")[:limit].rstrip()
 
 
 def described(what: str, model: str, version: str, suffix: str = "") -> str:
