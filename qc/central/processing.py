@@ -107,8 +107,8 @@ def _judge(connection: Connection, record: QualityRecord, judge: Judge, now: flo
         return Outcome.UNJUDGED
     store.insert_verdict(connection, record.event_id, verdict)
     news = [verdict_message(record, verdict)]
-    epoch = _epoch_of(record, verdict)
-    window, alert = update(store.read_window(connection, epoch), _case_of(record, verdict), epoch, judge.rule)
+    epoch = epoch_of(record, verdict)
+    window, alert = update(store.read_window(connection, epoch), case_of(record, verdict), epoch, judge.rule)
     store.write_window(connection, epoch, window, now)
     if alert is not None:
         message = alert_message(alert)
@@ -128,7 +128,8 @@ def _refuse(connection: Connection, arrival: Arrival, error: QualityError) -> Ou
     return Outcome.REFUSED
 
 
-def _epoch_of(record: QualityRecord, verdict: Verdict) -> Epoch:
+def epoch_of(record: QualityRecord, verdict: Verdict) -> Epoch:
+    """The baseline to which a judged record belongs."""
     return Epoch(
         site_id=record.site_id,
         model_name=record.model.name,
@@ -140,7 +141,8 @@ def _epoch_of(record: QualityRecord, verdict: Verdict) -> Epoch:
     )
 
 
-def _case_of(record: QualityRecord, verdict: Verdict) -> Case:
+def case_of(record: QualityRecord, verdict: Verdict) -> Case:
+    """What the alert rule sees of a judged record."""
     return Case(
         event_id=record.event_id,
         period=record.period,
