@@ -14,7 +14,8 @@ from scipy import ndimage
 from inference.phantom_anatomy import Thorax, lung_distance, sample_thorax
 from inference.phantom_grid import FloatArray, Grid, centred_axis
 from inference.phantom_lesions import ALL_KINDS, MOST_LESIONS, Lesion, LesionKind, draw_lesions, sample_lesions
-from inference.phantom_tissues import Scan, make_scene, paint_body, paint_lungs, sample_scan
+from inference.phantom_scene import Scan, make_scene, sample_scan
+from inference.phantom_tissues import paint_body, paint_lungs
 from inference.phantom_vessels import Tubes, draw_tubes, grow_tree
 from inference.volume import Volume
 
@@ -118,14 +119,18 @@ def _trees(
         own = (points[:, 2] * side > 0) & (depths > 4)
         places = points[own]
         for root in ((14, 4, side * 30), (2, 10, side * 30)):
-            chosen = places[rng.choice(len(places), int(rng.integers(500, 850)))] + rng.uniform(-2, 2, (1, 3))
+            chosen = places[rng.choice(len(places), int(rng.integers(600, 1000)))] + rng.uniform(-2, 2, (1, 3))
             vessels.append(
                 grow_tree(
-                    rng, _point(root), chosen.astype(np.float32), tip_radius=float(rng.uniform(0.4, 0.65)), exponent=2.6
+                    rng,
+                    _point(root),
+                    chosen.astype(np.float32),
+                    tip_radius=float(rng.uniform(0.45, 0.75)),
+                    exponent=2.6,
                 )
             )
-        deep = points[(points[:, 2] * side > 0) & (depths > 14)]
-        tips = deep[rng.choice(len(deep), 40)].astype(np.float32)
+        deep = points[(points[:, 2] * side > 0) & (depths > 20)]
+        tips = deep[rng.choice(len(deep), 28)].astype(np.float32)
         bronchi.append(grow_tree(rng, _point((14, 16, side * 36)), tips, tip_radius=0.9, exponent=2.4))
     return tuple(vessels), tuple(bronchi)
 
@@ -149,7 +154,7 @@ def _render(patient: _Patient, grid: Grid, seed: int) -> tuple[FloatArray, Float
     for tubes in patient.vessels:
         draw_tubes(hu, grid, tubes, scan.blood_hu)
     for tubes in patient.bronchi:
-        draw_tubes(hu, grid, tubes, 20.0, extra_radius=0.9)
+        draw_tubes(hu, grid, tubes, 20.0, extra_radius=0.5)
     share = draw_lesions(hu, grid, lung, patient.lesions)
     for tubes in patient.bronchi:
         draw_tubes(hu, grid, tubes, -985.0)
