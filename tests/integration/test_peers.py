@@ -12,6 +12,7 @@ from sqlalchemy import text
 from segwatch.database import make_engine
 from tests.peers.dcmtk import Dciodvfy, Dcmtk
 from tests.peers.kafka import KafkaBroker, console_consume
+from tests.peers.missing import missing_peer
 from tests.peers.orthanc import Orthanc
 from tests.peers.ports import free_ports, is_listening
 from tests.peers.processes import PeerError, ServerProcess
@@ -115,6 +116,16 @@ def test_each_database_is_new(database_url: str) -> None:
 
 def test_each_database_is_new_again(database_url: str) -> None:
     test_each_database_is_new(database_url)
+
+
+def test_a_missing_peer_is_skipped_on_a_laptop_and_fails_in_ci(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CI", raising=False)
+    with pytest.raises(pytest.skip.Exception, match="not installed"):
+        missing_peer("Orthanc", "not installed")
+
+    monkeypatch.setenv("CI", "true")
+    with pytest.raises(pytest.fail.Exception, match="not installed"):
+        missing_peer("Orthanc", "not installed")
 
 
 def test_a_server_that_ends_at_once_is_reported_with_its_words(tmp_path: Path) -> None:
