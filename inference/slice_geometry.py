@@ -24,7 +24,7 @@ TILT_TOLERANCE_DEGREES = 0.5
 MISSING_SLICE_FACTOR = 1.5
 """A gap of this many slice distances or more means that slices are missing."""
 SPACING_TOLERANCE = 0.1
-"""Largest relative deviation of one slice distance from the usual one ..."""
+"""Largest relative deviation of one slice distance from their mean ..."""
 SPACING_TOLERANCE_MM = 0.1
 """... or this much, whichever is larger: positions are often written with one decimal."""
 GRID_TOLERANCE = 0.25
@@ -141,9 +141,9 @@ def _check_regular(positions: NDArray[np.float64], along: NDArray[np.float64], n
     if missing:
         detail = f"about {missing} slices are missing between {len(along)} slices {usual:.4g} mm apart; send them again"
         raise _reject(RejectionReason.MISSING_SLICES, detail)
-    grid = np.linspace(along[0], along[-1], len(along))
-    off_grid = np.abs(along - grid).max() > GRID_TOLERANCE * usual
-    if off_grid or np.abs(gaps - usual).max() > max(SPACING_TOLERANCE * usual, SPACING_TOLERANCE_MM):
+    grid, step = np.linspace(along[0], along[-1], len(along), retstep=True)
+    off_grid = np.abs(along - grid).max() > GRID_TOLERANCE * step
+    if off_grid or np.abs(gaps - step).max() > max(SPACING_TOLERANCE * step, SPACING_TOLERANCE_MM):
         detail = f"slice distances vary between {gaps.min():.4g} and {gaps.max():.4g} mm"
         raise _reject(RejectionReason.IRREGULAR_SPACING, f"{detail}; send a reconstruction of constant spacing")
 
