@@ -3,6 +3,7 @@
 import signal
 import urllib.error
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from kafka import KafkaConsumer, KafkaProducer
 from sqlalchemy import text
 
 from segwatch.database import make_engine
+from tests.peers.cli import SegwatchCli
 from tests.peers.dcmtk import Dciodvfy, Dcmtk
 from tests.peers.kafka import KafkaBroker, console_consume
 from tests.peers.missing import missing_peer
@@ -116,6 +118,13 @@ def test_each_database_is_new(database_url: str) -> None:
 
 def test_each_database_is_new_again(database_url: str) -> None:
     test_each_database_is_new(database_url)
+
+
+def test_the_command_is_the_installed_one(segwatch_cli: SegwatchCli) -> None:
+    done = segwatch_cli("--version")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.split()[-1] == version("segwatch")
 
 
 def test_a_missing_peer_is_skipped_on_a_laptop_and_fails_in_ci(monkeypatch: pytest.MonkeyPatch) -> None:
