@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from contextlib import suppress
 from typing import Any, cast
 
 from pynetdicom import evt
@@ -41,22 +42,25 @@ class ListenerServer(ThreadedAssociationServer):
     """pynetdicom's server with a bounded number of connections and no traceback on standard error."""
 
     request_queue_size = 128
+    daemon_threads = True
+    block_on_close = False
+    """Closing must not wait for connections: `abort_all` ends them afterwards."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 (pynetdicom's arguments)
         self.first_pdu_seconds = 30.0
         self.idle_seconds = 60.0
         self.maximum_connections = 100
-        self._connections = 0
+        self._connections: set[socket.socket] = set()
         self._tallies: dict[Association, Tally] = {}
         self._changed = threading.Condition()
         super().__init__(*args, **kwargs)
 
-    def verify_request(self, _request: object, _address: object) -> bool:
+    def verify_request(self, request: Any, _address: object) -> bool:  # noqa: ANN401 (a socket, for TCP servers)
         """Called by the accept loop: a connection over the limit is closed at once."""
         with self._changed:
-            if self._connections >= self.maximum_connections:
+            if len(self._connections) >= self.maximum_connections:
                 return False
-            self._connections += 1
+            self._connections.add(request)
             return True
 
     def handle_error(self, _request: object, _address: object) -> None:
@@ -71,10 +75,10 @@ class ListenerServer(ThreadedAssociationServer):
             self._tallies[association] = tally
         return tally
 
-    def end(self, association: Association | None) -> None:
+    def end(self, connection: socket.socket, association: Association | None) -> None:
         """Note that a connection ended, and the association on it if there was one."""
         with self._changed:
-            self._connections -= 1
+            self._connections.discard(connection)
             if association is not None:
                 self._tallies.pop(association, None)
             self._changed.notify_all()
@@ -85,11 +89,20 @@ class ListenerServer(ThreadedAssociationServer):
             return self._tallies.get(association) or Tally()
 
     def abort_all(self, seconds: float) -> bool:
-        """Abort what runs and wait until every connection ended; False when some did not within the time."""
+        """Abort what runs and wait until every connection ended; False when some did not within the time.
+
+        Peers get half the time to take note of the abort; then their connections are cut.
+        """
         with self._changed:
             for association in self._tallies:
-                association.abort(block=False)
-            return self._changed.wait_for(lambda: self._connections == 0, seconds)
+                if association.is_established:
+                    association.abort(block=False)
+            if self._tallies:
+                self._changed.wait_for(lambda: not any(one.is_established for one in self._tallies), seconds / 2)
+            for connection in self._connections:
+                with suppress(OSError):  # closed by the peer meanwhile
+                    connection.shutdown(socket.SHUT_RDWR)
+            return self._changed.wait_for(lambda: not self._connections, seconds / 2)
 
 
 class ConnectionHandler(RequestHandler):
@@ -106,6 +119,7 @@ class ConnectionHandler(RequestHandler):
             # pynetdicom reads without a limit of time otherwise, and half a PDU would hold its threads for ever
             self.request.settimeout(server.idle_seconds)
             association = self._create_association()
+            association.bind(evt.EVT_CONN_CLOSE, _end_waiting)
             tally = server.begin(association)
             evt.trigger(association, evt.EVT_CONN_OPEN, {"address": self.client_address})
             association.start()
@@ -113,7 +127,7 @@ class ConnectionHandler(RequestHandler):
             _log(association, tally, self.client_address[0])
         finally:
             server.shutdown_request(self.request)
-            server.end(association)
+            server.end(self.request, association)
 
 
 def _opens_association(connection: socket.socket, seconds: float) -> bool:
@@ -126,6 +140,13 @@ def _opens_association(connection: socket.socket, seconds: float) -> bool:
     if not header or header[0] != _A_ASSOCIATE_RQ:
         return False
     return len(header) < _HEADER_BYTES or int.from_bytes(header[2:]) <= MAXIMUM_ASSOCIATE_BYTES
+
+
+def _end_waiting(event: evt.Event) -> None:
+    """End the wait for an A-ASSOCIATE-RQ that cannot come any more; pynetdicom would wait for the ARTIM time."""
+    if event.assoc.requestor.primitive is None:
+        nothing: Any = None  # what a wait that timed out gives
+        event.assoc.dul.to_user_queue.put(nothing)
 
 
 def _log(association: Association, tally: Tally, address: str) -> None:
