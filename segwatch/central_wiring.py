@@ -23,7 +23,7 @@ from segwatch.stream_wiring import kafka_connection, make_sink
 def make_store_engine(settings: CentralSettings) -> Engine:
     """Open the central store, its tables made. Raises `SettingsError`."""
     engine = make_engine(settings.store_url)
-    make_tables(engine, tables.metadata)
+    make_tables(engine, tables.METADATA)
     return engine
 
 

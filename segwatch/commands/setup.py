@@ -36,7 +36,7 @@ def init_site(
         f"Wrote {settings}" + (f" and {directory / KEY_FILE}." if made else f"; kept {directory / KEY_FILE}.")
     )
     console.print("Keep a copy of the key in a safe place: without it records and alerts cannot be traced to studies.")
-    console.print(f"Next: name your PACS under [[destinations]], then  segwatch doctor -c {settings}")
+    console.print(f"Next: name your PACS under [[destinations]], then  segwatch doctor -c {settings}", markup=False)
 
 
 @app.command("central")
