@@ -14,6 +14,8 @@ ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("dicom_listener", "inference", "qc", "reporter", "segwatch")
 EXTRAS = ("torch", "monai", "onnx", "onnxscript", "sklearn", "pg8000", "pytest", "hypothesis", "jsonschema")
 """What only the extras bring: a serving install has none of it."""
+OF_AN_EXTRA = ("inference.training", "qc.fit")
+"""The modules that need an extra: `train`, `fit`."""
 IMAGING = ("dicom_listener", "inference", "reporter", "segwatch", "pydicom", "pynetdicom", "highdicom", "onnxruntime")
 
 IMPORT_ALL = """
@@ -63,7 +65,7 @@ def test_the_contracts_between_the_rooms_are_kept() -> None:
 
 
 def test_a_serving_install_imports_everything_without_torch_and_the_other_extras() -> None:
-    modules = [name for room in ROOMS for name in _modules(room) if not name.startswith("inference.training")]
+    modules = [name for room in ROOMS for name in _modules(room) if not name.startswith(OF_AN_EXTRA)]
     assert {f"{room}.errors" for room in ROOMS} <= set(modules)
 
     _import(modules, blocked=EXTRAS)
@@ -75,22 +77,31 @@ def test_the_block_works() -> None:
 
 
 def test_the_central_host_imports_no_imaging_library() -> None:
-    central = [*_modules("qc.central"), *_modules("qc.stream"), "qc.record", "qc.metric_set", "qc.detector", "qc.fit"]
+    central = [*_modules("qc.central"), *_modules("qc.stream"), "qc.record", "qc.metric_set", "qc.detector"]
 
     assert not _import(central, blocked=EXTRAS) & set(IMAGING)
+    assert not _import(["qc.fit"], blocked=("torch",)) & set(IMAGING)
 
 
 @pytest.mark.parametrize("path", _sources(*ROOMS, "tests", "benchmarks"), ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_file_is_small_enough_to_be_read(path: Path) -> None:
-    assert len(path.read_text().splitlines()) <= 300
+    lines = path.read_text().count("\n")
+
+    assert lines <= 300
 
 
 @pytest.mark.parametrize("path", _sources(*ROOMS), ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_function_is_small_enough_to_be_read(path: Path) -> None:
     functions = (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef))
-    long = [node.name for node in functions if (node.end_lineno or 0) - node.lineno >= 50]
+    long = {node.name: _lines(node) for node in functions if _lines(node) > 50}
 
-    assert long == []
+    assert long == {}
+
+
+def _lines(function: ast.FunctionDef) -> int:
+    """Lines of the function without its docstring, which may be as long as it needs to be."""
+    docstring = (ast.get_docstring(function, clean=False) or "").count("\n")
+    return (function.end_lineno or 0) - function.lineno + 1 - docstring
 
 
 def test_package_files_hold_a_docstring_and_nothing_else() -> None:
