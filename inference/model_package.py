@@ -1,6 +1,6 @@
 """A model package: an ONNX file and a manifest that says what goes in, what comes out and what it means.
 
-The manifest is JSON; `docs/reference` describes every key. The ONNX file lies in the manifest's folder and is named
+The manifest is JSON; `ModelPackage` describes its keys. The ONNX file lies in the manifest's folder and is named
 with its SHA-256, so that a result can always be traced to the very weights that made it.
 """
 

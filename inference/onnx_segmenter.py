@@ -171,7 +171,7 @@ def _probabilities(package: ModelPackage, output: NDArray[np.float32]) -> NDArra
             f"output {package.output_name} of {package.identity.name} is no probability (NaN, or outside 0..1) after "
             f"activation {package.activation!r}; check `activation` in the manifest"
         )
-    return np.asarray(chosen, dtype=np.float32)
+    return np.asarray(np.clip(chosen, 0, 1), dtype=np.float32)
 
 
 def _open_session(

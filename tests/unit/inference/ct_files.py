@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import CTImageStorage, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, generate_uid
 
 Change = Callable[[int, Dataset], None]
 
@@ -66,3 +66,46 @@ def write_stack(folder: Path, count: int = 6, change: Change | None = None, spac
             change(k, dataset)
         paths.append(write(dataset, folder / f"{count - k:03}.dcm"))
     return paths
+
+
+def at(index: int, change: Callable[[Dataset], object]) -> Change:
+    return lambda k, dataset: change(dataset) if k == index else None  # type: ignore[return-value]  # (setters return None)
+
+
+def everywhere(**elements: object) -> Change:
+    def change(_: int, dataset: Dataset) -> None:
+        for keyword, value in elements.items():
+            setattr(dataset, keyword, value)
+
+    return change
+
+
+def without(*keywords: str) -> Change:
+    def change(_: int, dataset: Dataset) -> None:
+        for keyword in keywords:
+            delattr(dataset, keyword)
+
+    return change
+
+
+def raw(**texts: str) -> Change:
+    """Element values as they stand in the file, not checked by pydicom."""
+
+    def change(_: int, dataset: Dataset) -> None:
+        for keyword, text in texts.items():
+            if keyword not in dataset:
+                setattr(dataset, keyword, "")
+            dataset[keyword]._value = text
+
+    return change
+
+
+def positioned(*places: float) -> Change:
+    def change(k: int, dataset: Dataset) -> None:
+        dataset.ImagePositionPatient = [-5.0, -4.0, places[k]]
+
+    return change
+
+
+def deflated(_: int, dataset: Dataset) -> None:
+    dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
