@@ -136,7 +136,7 @@ class StorageScp:
             raise PortError(f"cannot listen on {host or '0.0.0.0'}:{port}: {reason}; {hint}") from error  # noqa: S104
         self._server = server
         self._thread = threading.Thread(
-            target=server.serve_forever, kwargs={"poll_interval": 0.25}, name="dicom-accept", daemon=True
+            target=server.serve_forever, kwargs={"poll_interval": 0.1}, name="dicom-accept", daemon=True
         )
         self._thread.start()
         LOGGER.info("listening: ae_title=%s port=%d", self._ae_title, self.port)
