@@ -1,5 +1,8 @@
 """Tables that people read: the metrics of a case, and why the detector says what it says."""
 
+import re
+
+from rich.markup import escape
 from rich.table import Table
 
 from qc.quality_metrics import QualityMetrics
@@ -17,7 +20,9 @@ def metrics_table(metrics: QualityMetrics) -> Table:
     table.add_column("meaning")
     for definition in metrics.metric_set.metrics:
         value = metrics.values[definition.name]
-        table.add_row(definition.name, f"{value:.4g}", definition.unit, definition.meaning)
+        # the whole definition stands in docs/reference/metrics.md
+        meaning = re.split(r"[;(]", definition.meaning)[0].strip()
+        table.add_row(definition.name, f"{value:.4g}", escape(definition.unit), escape(meaning))
     return table
 
 
