@@ -132,6 +132,11 @@ class CentralConsumer:
         except SQLAlchemyError as error:
             raise _store_error(error) from error
 
+    def close(self) -> None:
+        """Release source and sink; the engine stays the caller's."""
+        self._source.close()
+        self._sink.close()
+
     def _is_idle(self) -> bool:
         self._publish()
         return self._unfinished is None and self._source.lag() == 0

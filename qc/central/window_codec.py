@@ -1,6 +1,5 @@
 """`SiteWindow` as JSON of the store; numbers come back bit by bit, so a replay decides alike."""
 
-from dataclasses import asdict
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -12,7 +11,8 @@ _ADAPTER = TypeAdapter(SiteWindow)
 
 def encode_window(window: SiteWindow) -> dict[str, Any]:
     """Make plain JSON values."""
-    return asdict(window)
+    content: dict[str, Any] = _ADAPTER.dump_python(window)
+    return content
 
 
 def decode_window(content: dict[str, Any]) -> SiteWindow:
