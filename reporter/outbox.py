@@ -18,7 +18,7 @@ from reporter.outbox_table import ItemKind, ItemState, OutboxItem, Run, item_of,
 __all__ = [
     "ItemKind", "ItemState", "OutboxItem", "Run", "add_instance", "add_message", "all_done", "extend_leases",
     "find_by_event_id", "find_by_series", "lease_due", "mark_done", "mark_failed", "metadata", "next_due_at",
-    "release", "remove", "retry_now",
+    "release", "remove", "retry_now", "withdraw_open",
 ]  # fmt: skip
 
 ERROR_LENGTH = 500
@@ -197,6 +197,15 @@ def all_done(connection: Connection, series_key: str, series_version: int) -> bo
     ).scalars()
     found = list(states)
     return bool(found) and all(state == ItemState.DONE.value for state in found)
+
+
+def withdraw_open(connection: Connection, series_key: str) -> int:
+    """Take back what a series has not had confirmed, by a person's wish; returns how many.
+
+    An item that is under way at this moment may still arrive.
+    """
+    mine = and_(outbox_table.c.series_key == series_key, _open())
+    return connection.execute(delete(outbox_table).where(mine)).rowcount
 
 
 def remove(connection: Connection, series_key: str) -> int:

@@ -102,8 +102,8 @@ def _tile(subject: _Subject, view: PlaneView, index: int, caption: str) -> Image
     tile.paste(Image.fromarray(pixels.astype(np.uint8)), (0, 0))
     draw = ImageDraw.Draw(tile)
     draw.text((6, size[1] + 3), caption, fill=TEXT, font=_font())
-    draw.text((4, size[1] // 2 - 8), "R", fill=TEXT, font=_font())
-    draw.text((TILE_PX - 14, size[1] // 2 - 8), "L", fill=TEXT, font=_font())
+    for side, left in (("R", 4), ("L", TILE_PX - 14)):
+        draw.text((left, size[1] // 2 - 8), side, fill=TEXT, font=_font(), stroke_width=2, stroke_fill=BACKGROUND)
     return tile
 
 

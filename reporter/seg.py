@@ -48,6 +48,8 @@ logging.getLogger("highdicom").setLevel(logging.ERROR)
 
 SERIES_NUMBER_BASE = 9000
 """Added to the source's Series Number: results stand behind the acquisitions in a list of series."""
+LARGEST_SOURCE_NUMBER = 2**31 - 1 - SERIES_NUMBER_BASE
+"""An IS value has 32 bits (PS3.5 6.2)."""
 NO_LESION = "No lesion found"
 
 
@@ -118,7 +120,7 @@ def _highdicom_seg(
         segment_descriptions=segment_descriptions(segmentation, source),
         series_instance_uid=uids.series_instance_uid,
         sop_instance_uid=uids.sop_instance_uid,
-        series_number=SERIES_NUMBER_BASE + min(max(source.series_number or 0, 0), 1_000_000),
+        series_number=SERIES_NUMBER_BASE + min(max(source.series_number or 0, 0), LARGEST_SOURCE_NUMBER),
         instance_number=1,
         manufacturer=MANUFACTURER,
         manufacturer_model_name=ascii_text(segmentation.model.name),

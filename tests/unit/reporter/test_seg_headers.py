@@ -78,6 +78,14 @@ def test_malformed(case: SegCase, tmp_path: Path, keyword: str, caplog: pytest.L
 
 
 @pytest.mark.parametrize(
+    ("number", "expected"), [("7", 9007), ("3000566", 3009566), ("2147483647", 2**31 - 1), ("-3", 9000), ("0", 9000)]
+)
+def test_series_number_follows_the_sources(case: SegCase, tmp_path: Path, number: str, expected: int) -> None:
+    case.edit_sources(lambda dataset, _: _set_raw(dataset, SeriesNumber=number.encode()))
+    assert built(case, tmp_path).SeriesNumber == expected
+
+
+@pytest.mark.parametrize(
     ("charset", "name"),
     [
         (b"ISO_IR 100", "Müller^Jürgen".encode("latin-1")),
