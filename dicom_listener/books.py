@@ -94,8 +94,8 @@ class Books:
         """
         key = stored.series_key
         is_followed_complete = self.completion.knows(key) and not self.completion.is_receiving(key)
-        if is_followed_complete and stored.outcome is StoreOutcome.STORED and self._is_purged(key):
-            self._drop(key)  # sent again after its purge: the next version
+        if is_followed_complete and stored.outcome is StoreOutcome.STORED and self._is_outdated(key):
+            self._drop(key)
         if not self.completion.knows(key):
             self._introduce(key, now=now)
         self._stamps[key].last_at = self.clock()
@@ -199,10 +199,11 @@ class Books:
             self.completion.add(key, stored.instance, now=now)
             self._unsaved.add(key)
 
-    def _is_purged(self, key: str) -> bool:
+    def _is_outdated(self, key: str) -> bool:
+        """Whether another process purged the series meanwhile, or made its late instances the next version."""
         with self.engine.begin() as connection:
             row = state.latest(connection, key)
-        return row is not None and row.purged_at is not None
+        return row is not None and (row.purged_at is not None or row.version != self.completion.version(key))
 
     def _take_conflict(self, stored: StoredInstance, *, now: float) -> None:
         key = stored.series_key

@@ -133,7 +133,7 @@ class StorageScp:
             hint = "choose another port or stop the program that uses it" if port else "check the address"
             if isinstance(error, socket.gaierror):
                 hint = "the host must be an address of this machine"
-            raise PortError(f"cannot listen on {host or '0.0.0.0'}:{port}: {reason}; {hint}") from error  # noqa: S104
+            raise PortError(f"cannot listen on {host or 'every address'}:{port}: {reason}; {hint}") from error
         self._server = server
         self._thread = threading.Thread(
             target=server.serve_forever, kwargs={"poll_interval": 0.1}, name="dicom-accept", daemon=True

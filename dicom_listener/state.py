@@ -10,7 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, case, delete, insert, select, update
 
 from dicom_listener.errors import UnknownSeriesError
 from dicom_listener.series import ReceivedInstance, ReceivedSeries
@@ -211,6 +211,16 @@ def mark_rejected(connection: Connection, key: str, version: int, *, by: str, wh
         UnknownSeriesError: there is no such version.
     """
     _decide(connection, key, version, SeriesState.REJECTED, by=by, why=why, now=now)
+
+
+def mark_accepted(connection: Connection, key: str, version: int) -> None:
+    """A person took a rejection back; a version in another state stays as it is."""
+    table = received_series.c
+    query = update(received_series).where(
+        table.series_key == key, table.version == version, table.state == SeriesState.REJECTED.value
+    )
+    state = case((table.completed_at.is_(None), SeriesState.RECEIVING.value), else_=SeriesState.COMPLETE.value)
+    connection.execute(query.values(state=state, decided_at=None, decided_by=None, decided_why=None))
 
 
 def mark_forgotten(connection: Connection, key: str, version: int, *, by: str, why: str, now: float) -> None:

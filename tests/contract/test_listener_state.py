@@ -96,6 +96,20 @@ def test_a_rejected_version_is_neither_changed_nor_handed_over(connection: Conne
     assert state.list_series(connection, [SeriesState.RECEIVING]) == []
 
 
+@pytest.mark.parametrize("completed", [True, False])
+def test_a_rejection_may_be_taken_back(connection: Connection, completed: bool) -> None:
+    if completed:
+        state.complete(connection, _series(), _progress())
+    else:
+        state.save_progress(connection, _progress())
+    before = state.list_series(connection)
+    state.mark_accepted(connection, KEY, 1)
+    assert state.list_series(connection) == before
+    state.mark_rejected(connection, KEY, 1, by="dr", why="by mistake", now=50.0)
+    state.mark_accepted(connection, KEY, 1)
+    assert state.list_series(connection) == before
+
+
 def test_a_forgotten_version_keeps_no_uid(connection: Connection) -> None:
     state.complete(connection, _series(), _progress())
     state.mark_forgotten(connection, KEY, 1, by="dr", why="consent withdrawn", now=50.0)

@@ -1,6 +1,7 @@
 import logging
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -169,6 +170,20 @@ def test_a_series_sent_again_after_its_purge_is_the_next_version(desk: Desk, rem
     desk.receive(2)
     desk.turn(QUIET)
     assert [(series.version, _uids(series)) for series in desk.handed_over] == [(1, [uid(1)]), (2, [uid(1), uid(2)])]
+
+
+def test_late_instances_that_a_person_made_the_next_version_are_not_late_any_more(desk: Desk) -> None:
+    desk.receive(1)
+    desk.turn(QUIET)
+    desk.receive(2)
+    desk.turn()
+    whole = replace(desk.handed_over[0], version=2, instances=tuple(stored.instance for stored in desk.spool.load(KEY)))
+    with desk.engine.begin() as connection:
+        state.complete(connection, whole, state.SeriesProgress(KEY, 2, STUDY, SERIES, "PACS", 2, 0, 1, 1.0, 2.0))
+        state.count_extra(connection, KEY, 1, n_late=0, n_conflicts=0, last_at=2.0)
+    desk.receive(3)
+    desk.turn(QUIET)
+    assert [(row.version, row.n_late) for row in desk.rows()] == [(2, 1), (1, 0)]
 
 
 def test_a_series_purged_while_it_is_received_is_not_handed_over(desk: Desk) -> None:

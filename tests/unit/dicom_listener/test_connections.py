@@ -1,0 +1,123 @@
+import logging
+import socket
+import struct
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+import pytest
+from pydicom.uid import (
+    ImplicitVRLittleEndian,
+)
+from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # pynetdicom makes it at run time
+
+from dicom_listener.scp import ScpSettings
+from tests.unit.dicom_listener.instances import data_set
+from tests.unit.dicom_listener.listening import LOOPBACK, PATIENCE, Listener, send, threads
+
+
+@pytest.mark.parametrize(
+    "bytes_sent",
+    [b"", b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00", b"\x01\x00\xff\xff\xff\xff", b"\x01\x00\x00"],
+    ids=["nothing", "HTTP", "TLS", "4 GB", "half a header"],
+)
+def test_probes_leave_nothing_behind(
+    listener: Listener, bytes_sent: bytes, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    before = threads()
+    for _ in range(20):
+        with socket.create_connection((LOOPBACK, listener.scp.port)) as probe:
+            probe.settimeout(PATIENCE)
+            probe.sendall(bytes_sent)
+            with suppress(OSError):  # the listener may be faster than we are
+                probe.shutdown(socket.SHUT_WR)
+            with suppress(ConnectionResetError):
+                while probe.recv(1000):  # until the listener closes, long before its ARTIM timer
+                    pass
+    for thread in threads() - before:
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
+    assert [record for record in caplog.records if record.name.startswith("dicom_listener")] == []
+    assert "Traceback" not in capfd.readouterr().err
+    association = listener.associate()
+    assert association.is_established
+    association.release()
+
+
+def test_a_connection_that_says_nothing_is_closed_after_the_artim_time(listeners: Callable[..., Listener]) -> None:
+    listener = listeners(ScpSettings(first_pdu_seconds=0.2))
+    with socket.create_connection((LOOPBACK, listener.scp.port)) as probe:
+        probe.settimeout(PATIENCE)
+        assert probe.recv(1) == b""
+
+
+def test_half_a_pdu_does_not_hold_a_thread_for_ever(listeners: Callable[..., Listener]) -> None:
+    listener = listeners(ScpSettings(idle_seconds=0.3))
+    before = threads()
+    with socket.create_connection((LOOPBACK, listener.scp.port)) as probe:
+        probe.settimeout(PATIENCE)
+        probe.sendall(struct.pack(">BBL", 1, 0, 500) + bytes(100))
+        while probe.recv(1000):
+            pass
+        for thread in threads() - before:
+            thread.join(PATIENCE)
+            assert not thread.is_alive()
+
+
+def test_connections_over_their_limit_are_closed_at_once(listeners: Callable[..., Listener]) -> None:
+    listener = listeners(ScpSettings(maximum_associations=1))
+    silent = [socket.create_connection((LOOPBACK, listener.scp.port)) for _ in range(2)]
+    with socket.create_connection((LOOPBACK, listener.scp.port)) as probe:
+        probe.settimeout(PATIENCE)
+        assert probe.recv(1) == b""
+    for one in silent:
+        one.close()
+
+
+def test_stop_does_not_wait_for_peers_that_say_nothing(listener: Listener) -> None:
+    began = time.monotonic()
+    with (
+        socket.create_connection((LOOPBACK, listener.scp.port)) as silent,
+        socket.create_connection((LOOPBACK, listener.scp.port)) as half,
+    ):
+        half.sendall(struct.pack(">BBL", 1, 0, 500) + bytes(100))
+        listener.associate((Verification, ImplicitVRLittleEndian)).release()  # both were accepted before it
+        listener.scp.stop()
+        silent.settimeout(PATIENCE)
+        assert silent.recv(1) == b""
+    assert time.monotonic() - began < ScpSettings().stop_seconds / 2
+
+
+def test_stop_aborts_what_runs_and_frees_the_port(listener: Listener) -> None:
+    association = listener.associate()
+    port = listener.scp.port
+    before = threads()
+    listener.scp.stop()
+    association.join(PATIENCE)
+    assert association.is_aborted
+    assert not any("accept" in thread.name for thread in threads() - before)
+    with pytest.raises(ConnectionRefusedError), socket.create_connection((LOOPBACK, port)):
+        pass
+    listener.scp.start()
+    listener.scp.stop()
+    listener.scp.stop()
+
+
+def test_an_association_makes_one_log_line_without_identifiers(
+    listener: Listener, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, logger="dicom_listener")
+    association = listener.associate()
+    dataset = data_set()
+    send(association, dataset)
+    send(association, dataset)
+    del dataset.StudyInstanceUID
+    send(association, dataset)
+    association.release()
+    listener.scp.stop()  # waits for the end of the connection, where the line is written
+    (line,) = [one.getMessage() for one in caplog.records if one.getMessage().startswith("association")]
+    assert line.startswith("association released: calling=PACS address=127.0.0.1 ")
+    assert line.endswith("duplicate=1 refused=1 stored=1")
+    ours = "\n".join(one.getMessage() for one in caplog.records if one.name.startswith("dicom_listener"))
+    assert "Nobody" not in ours
+    assert data_set().SeriesInstanceUID not in ours
