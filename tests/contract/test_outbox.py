@@ -254,6 +254,17 @@ def test_a_forgotten_series_leaves_nothing(connection: Connection) -> None:
     assert outbox.find_by_series(connection, "f" * 32) == [other]
 
 
+def test_withdrawing_takes_back_what_is_open_and_keeps_what_was_confirmed(connection: Connection) -> None:
+    done, open_item = add(connection), add(connection, Run(KEY, 2, 0))
+    other = add(connection, Run("f" * 32, 1, 0))
+    outbox.mark_done(connection, done.id, now=NOW)
+    [taken] = [item for item in lease(connection) if item.id == open_item.id]
+    assert outbox.withdraw_open(connection, KEY) == 1
+    outbox.mark_failed(connection, taken, "one", "too late", next_attempt_at=NOW)
+    assert [item.id for item in outbox.find_by_series(connection, KEY)] == [done.id]
+    assert [item.id for item in outbox.find_by_series(connection, "f" * 32)] == [other.id]
+
+
 def test_nothing_is_kept_of_a_transaction_that_fails(engine: Engine) -> None:
     with pytest.raises(RuntimeError), engine.begin() as connection:
         add(connection)
@@ -267,3 +278,12 @@ def test_a_long_error_is_cut(connection: Connection) -> None:
     [item] = lease(connection)
     outbox.mark_failed(connection, item, "one", "x" * 10_000, next_attempt_at=NOW)
     assert len(state_of(connection, item).last_error or "") == outbox.ERROR_LENGTH
+
+
+def test_what_is_open_is_withdrawn_and_what_is_done_stays(connection: Connection) -> None:
+    done, waiting, other = add(connection), add(connection, Run(KEY, 1, 1)), add(connection, Run("f" * 32, 1, 0))
+    outbox.mark_done(connection, done.id, now=NOW)
+    assert outbox.withdraw_open(connection, KEY) == 1
+    assert [item.id for item in outbox.find_by_series(connection, KEY)] == [done.id]
+    assert state_of(connection, other).state is ItemState.WAITING
+    assert waiting.id not in {item.id for item in outbox.find_by_series(connection, KEY)}
