@@ -72,7 +72,7 @@ class ServerProcess:
                 start_new_session=True,
             )
 
-    def start_and_wait_for_port(self, port: int, *, timeout: float = 60) -> None:
+    def start_and_wait_for_port(self, port: int, *, timeout: float = 180) -> None:
         """Start the program and return when it accepts connections on the loopback port.
 
         Raises:
@@ -81,7 +81,7 @@ class ServerProcess:
         self.start()
         self.wait_for_port(port, timeout=timeout)
 
-    def wait_for_port(self, port: int, *, timeout: float = 60) -> None:
+    def wait_for_port(self, port: int, *, timeout: float = 180) -> None:
         """Return when the running program accepts connections on the loopback port; raises as above."""
         if not wait_for_port(port, self._running(), timeout):
             self.kill()
