@@ -208,12 +208,6 @@ def withdraw_open(connection: Connection, series_key: str) -> int:
     return connection.execute(delete(outbox_table).where(mine)).rowcount
 
 
-def withdraw_open(connection: Connection, series_key: str) -> int:
-    """Take back what was not confirmed yet; returns how many. What is under way at this moment may still arrive."""
-    unsent = and_(outbox_table.c.series_key == series_key, _open())
-    return connection.execute(delete(outbox_table).where(unsent)).rowcount
-
-
 def remove(connection: Connection, series_key: str) -> int:
     """Forget every item of a series, sent or not; returns how many."""
     return connection.execute(delete(outbox_table).where(outbox_table.c.series_key == series_key)).rowcount
