@@ -8,6 +8,13 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from segwatch.errors import SettingsError
 
+SQLITE_PRAGMAS = (
+    "busy_timeout=30000",  # milliseconds that a writer waits for another before it reports a locked database
+    "journal_mode=WAL",
+    "synchronous=FULL",
+    "foreign_keys=ON",
+    "secure_delete=ON",  # what a person had forgotten must not linger in free pages
+)
 SCHEMA_VERSION = 1
 """Raised with every change of a table that old rows do not fit."""
 SCHEMA_LOCK = 0x5E67A7C4
@@ -17,9 +24,6 @@ schema_metadata = MetaData()
 schema_table = Table(
     "segwatch_schema", schema_metadata, Column("version", Integer, primary_key=True, autoincrement=False)
 )
-
-BUSY_TIMEOUT_MS = 30_000
-"""How long a writer waits for another before SQLite reports a locked database."""
 
 
 def make_engine(url: str) -> Engine:
@@ -45,12 +49,22 @@ def _make_sqlite_durable(engine: Engine) -> None:
     @event.listens_for(engine, "connect")
     def on_connect(connection: SqliteConnection, _record: Any) -> None:  # noqa: ANN401 (SQLAlchemy's own record type is private)
         connection.isolation_level = None  # the driver must not begin transactions by itself
-        for pragma in (f"busy_timeout={BUSY_TIMEOUT_MS}", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        for pragma in SQLITE_PRAGMAS:
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")
     def on_begin(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def erase_traces(engine: Engine) -> None:
+    """Empty SQLite's write-ahead log, which holds copies of changed rows; PostgreSQL's own is for its operators."""
+    if engine.dialect.name == "sqlite":
+        connection = engine.raw_connection()  # SQLAlchemy's own would begin a transaction, which blocks the checkpoint
+        try:
+            connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        finally:
+            connection.close()
 
 
 def make_tables(engine: Engine, *metadatas: MetaData) -> None:

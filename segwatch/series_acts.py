@@ -13,6 +13,7 @@ from dicom_listener.state import SeriesState as ReceptionState
 from inference.jobs import Job, JobQueue
 from reporter import outbox
 from segwatch.acts import Act, ActKind, keep_act
+from segwatch.database import erase_traces
 from segwatch.errors import UsageError
 from segwatch.results import remove_results
 
@@ -88,6 +89,7 @@ class SeriesActs:
         remove_results(self.results_root, row.series_key)
         with self.engine.begin() as connection:
             state.mark_purged(connection, row.series_key, now=now)
+        erase_traces(self.engine)
         return "images, results and identifiers are removed from this host"
 
     def _known(self, connection: Connection, key_prefix: str) -> SeriesRow:

@@ -1,0 +1,137 @@
+"""People act on series, and housekeeping removes only what nobody needs."""
+
+from pathlib import Path
+
+import pytest
+from pydicom import dcmread
+
+from dicom_listener.errors import UnknownSeriesError
+from inference.jobs import JobState
+from reporter import outbox
+from segwatch.acts import find_acts
+from segwatch.errors import UsageError
+from segwatch.status import SeriesState, SiteStatus, site_status
+from tests.unit.segwatch.site_room import NOW, RETENTION_S, SiteRoom, small_ct
+
+
+@pytest.fixture(scope="module")
+def ct(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    return small_ct(tmp_path_factory.mktemp("ct"))
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> SiteRoom:
+    return SiteRoom(tmp_path)
+
+
+def status_of(site: SiteRoom) -> SiteStatus:
+    with site.engine.begin() as connection:
+        return site_status(connection, site.queue, site.spool.usage())
+
+
+def test_status_follows_a_series_on_its_way(site: SiteRoom, ct: list[Path]) -> None:
+    site.receive(ct)
+    assert status_of(site).counts == {SeriesState.QUEUED: 1}
+    site.worker().work_once()
+    waiting = status_of(site)
+    assert waiting.counts == {SeriesState.DELIVERING: 1}
+    assert waiting.series[0].waiting_for == ("pacs", "stream")
+    assert waiting.series[0].turnaround_s is None
+    site.now += 5
+    site.confirm_everything()
+    done = status_of(site).series[0]
+    assert (done.state, done.turnaround_s) == (SeriesState.DONE, 5.0)
+
+
+def test_reprocessing_makes_another_generation_and_keeps_who_and_why(site: SiteRoom, ct: list[Path]) -> None:
+    key = site.receive(ct)
+    site.worker().work_once()
+    site.acts().reprocess(key[:8], by="jane", reason="new model", now=NOW + 1)
+    site.now += 2
+    assert site.worker().work_once()
+    with site.engine.begin() as connection:
+        items = outbox.find_by_series(connection, key)
+        acts = find_acts(connection, key)
+    ids = [item.event_id for item in items if item.event_id]
+    assert len(set(ids)) == 2
+    assert [(act.kind.value, act.by, act.reason) for act in acts] == [("reprocess", "jane", "new model")]
+    assert site.segmenter.calls == 2
+
+
+def test_reprocessing_takes_late_instances_in_as_the_next_version(site: SiteRoom, ct: list[Path]) -> None:
+    key = site.receive(ct[:-3])
+    site.worker().work_once()
+    site.receive_late(key, ct[-3:])
+    assert status_of(site).series[0].late_instances == 3
+    said = site.acts().reprocess(key, by="jane", reason="late slices", now=NOW + 1)
+    assert "version 2" in said
+    site.now += 2
+    assert site.worker().work_once()
+    newest = status_of(site).series[-1]
+    assert (newest.version, newest.instances, newest.late_instances) == (2, len(ct), 0)
+
+
+def test_rejecting_takes_back_what_was_not_sent(site: SiteRoom, ct: list[Path]) -> None:
+    key = site.receive(ct)
+    site.worker().work_once()
+    assert "2 unsent" in site.acts().reject(key, by="jane", reason="wrong patient", now=NOW + 1)
+    status = status_of(site).series[0]
+    assert (status.state, status.waiting_for) == (SeriesState.REJECTED, ())
+    assert "jane" in (status.reason or "")
+
+
+def test_a_rejected_series_that_waits_is_not_segmented(site: SiteRoom, ct: list[Path]) -> None:
+    key = site.receive(ct)
+    site.acts().reject(key, by="jane", reason="wrong patient", now=NOW + 1)
+    assert not site.worker().work_once()
+    with site.engine.begin() as connection:
+        assert site.queue.find(connection, key)[0].state is JobState.REJECTED
+
+
+def test_forgetting_removes_images_results_and_identifiers(site: SiteRoom, ct: list[Path]) -> None:
+    key = site.receive(ct)
+    site.worker().work_once()
+    site.acts().forget(key, by="jane", reason="asked to", now=NOW + 1)
+    assert list(site.spool.root.rglob("*.dcm")) == []
+    assert not (site.results / key).exists()
+    assert status_of(site).series[0].state is SeriesState.FORGOTTEN
+    with pytest.raises(UsageError, match="jane"):
+        site.acts().reprocess(key, by="joe", reason="again", now=NOW + 2)
+    site.engine.dispose()
+    files = b"".join(path.read_bytes() for path in site.folder.glob("state.sqlite*"))
+    assert key.encode() in files
+    assert str(dcmread(ct[0]).SeriesInstanceUID).encode() not in files
+
+
+def test_an_unknown_series_is_named(site: SiteRoom) -> None:
+    with pytest.raises(UnknownSeriesError, match="segwatch status"):
+        site.acts().reject("abc", by="jane", reason="?", now=NOW)
+
+
+def test_a_finished_series_is_purged_after_its_time_and_not_before(site: SiteRoom, ct: list[Path]) -> None:
+    key = site.receive(ct)
+    site.worker().work_once()
+    site.confirm_everything()
+    assert site.housekeeping().purge_due(NOW + RETENTION_S - 1) == []
+    assert site.housekeeping().purge_due(NOW + RETENTION_S) == [key]
+    assert list(site.spool.root.rglob("*.dcm")) == []
+    assert status_of(site).series[0].purged
+
+
+def test_what_waits_failed_or_came_late_is_never_purged(site: SiteRoom, ct: list[Path]) -> None:
+    key = site.receive(ct[:-1])
+    far = NOW + 1000 * RETENTION_S
+    assert site.housekeeping().purge_due(far) == []
+    site.worker().work_once()
+    assert site.housekeeping().purge_due(far) == []
+    site.confirm_everything()
+    site.receive_late(key, ct[-1:])
+    assert site.housekeeping().purge_due(far) == []
+    assert len(list(site.spool.root.rglob("*.dcm"))) == len(ct)
+
+
+def test_a_rejected_series_is_purged_after_the_same_time(site: SiteRoom, ct: list[Path]) -> None:
+    key = site.receive(ct)
+    site.worker(minimum_slices=1000).work_once()
+    assert site.housekeeping().purge_due(NOW + RETENTION_S - 1) == []
+    assert site.housekeeping().purge_due(NOW + RETENTION_S) == [key]
