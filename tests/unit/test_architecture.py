@@ -113,7 +113,7 @@ def test_package_files_hold_a_docstring_and_nothing_else() -> None:
 
 def test_each_silenced_check_says_why() -> None:
     silenced = re.compile(r"#\s*(noqa|type:\s*ignore)")
-    with_reason = re.compile(r"#\s*(noqa:\s*[A-Z0-9, ]+|type:\s*ignore\[[^\]]+\]\s*)[(#]\s*\w")
+    with_reason = re.compile(r"#\s*(noqa:\s*[A-Z0-9, ]+|type:\s*ignore\[[^\]]+\]\s*)[(#]\s*\(?\w")
     offences = [
         f"{path.relative_to(ROOT)}:{number}"
         for path in _sources(*ROOMS, "tests", "benchmarks")
