@@ -35,15 +35,17 @@ class AlertRule:
     """Until then the site is learning and nothing fires."""
     baseline_confidence: float = 0.9
     """Of the one-sided upper bound of the baseline's share."""
-    tail: float = 0.0005
+    tail: float = 0.002
     """An alert is raised when so many flagged cases would be rarer than this at the upper bound."""
+    hold: float = 0.1
+    """While they would be rarer than this, no case joins the baseline: a slow decline must not become the norm."""
 
     def __post_init__(self) -> None:
         """Refuse parameters that contradict each other. Raises `AlertRuleError`."""
         if not 1 <= self.window_minimum <= self.window or not 1 <= self.baseline_minimum <= self.baseline:
             raise AlertRuleError("alert rule: a minimum is 1 or more, and no larger than the window or the baseline")
-        if not 0.0 < self.baseline_confidence < 1.0 or not 0.0 < self.tail < 1.0:
-            raise AlertRuleError("alert rule: baseline_confidence and tail lie between 0 and 1")
+        if not 0.0 < self.baseline_confidence < 1.0 or not 0.0 < self.tail <= self.hold < 1.0:
+            raise AlertRuleError("alert rule: baseline_confidence, tail and hold lie between 0 and 1, tail <= hold")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,20 +135,26 @@ def _remember(window: SiteWindow, case: Case, rule: AlertRule) -> SiteWindow:
     baseline, recent = window.baseline, window.recent
     if baseline.cases < rule.baseline_minimum and not recent:
         return replace(window, cases=window.cases + 1, baseline=baseline.with_case(case))
+    # neither the cases of an episode nor those that look like its beginning are an example of how things ought to be
+    joins = window.episode is None and not _rarer_than(rule.hold, window, rule)
     recent = (*recent, case)
     while len(recent) > rule.window:
-        # cases of an episode are no example of how things ought to be
-        if window.episode is None and baseline.cases < rule.baseline:
+        if joins and baseline.cases < rule.baseline:
             baseline = baseline.with_case(recent[0])
         recent = recent[1:]
     return replace(window, cases=window.cases + 1, baseline=baseline, recent=recent)
 
 
 def _fires(window: SiteWindow, rule: AlertRule) -> bool:
-    cases = len(window.recent)
-    if window.phase(rule) == "learning" or cases < rule.window_minimum:
+    if window.phase(rule) == "learning" or len(window.recent) < rule.window_minimum:
         return False
-    return tail_probability(_flagged(window.recent), cases, baseline_bound(window.baseline, rule)) <= rule.tail
+    return _rarer_than(rule.tail, window, rule)
+
+
+def _rarer_than(chance: float, window: SiteWindow, rule: AlertRule) -> bool:
+    """Whether as many flagged recent cases have at most this chance at the bound of the baseline."""
+    bound = baseline_bound(window.baseline, rule)
+    return tail_probability(_flagged(window.recent), len(window.recent), bound) <= chance
 
 
 def _is_over(window: SiteWindow, rule: AlertRule) -> bool:

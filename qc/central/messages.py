@@ -96,6 +96,7 @@ class RulePart(_Closed):
     baseline_minimum: Count
     baseline_confidence: Probability
     tail: Probability
+    hold: Probability
 
 
 class AlertMessage(_Closed):

@@ -97,6 +97,16 @@ def test_a_dip_does_not_end_an_episode() -> None:
     assert [alert.state for alert in run(flags)[1]] == ["firing"]
 
 
+def test_a_rise_that_does_not_fire_stays_out_of_the_baseline() -> None:
+    # every fourth case is flagged: too rare for an alert, too many to be the norm of a site without any
+    flags = [False] * 30 + [number % 4 == 0 for number in range(40)]
+    window, alerts = run(flags, AlertRule(window=10, window_minimum=5, baseline=60, baseline_minimum=20, tail=0.0001))
+    assert alerts == []
+    assert window.cases == 70
+    assert window.baseline.flagged <= 1
+    assert window.baseline.cases < 60
+
+
 def test_a_second_episode_is_another_alert() -> None:
     flags = [False] * 40 + [True] * 10 + [False] * 20 + [True] * 10
     alerts = run(flags)[1]
@@ -164,6 +174,7 @@ def test_firing_and_resolved_alternate_and_the_counts_add_up(flags: list[bool]) 
         {"baseline_minimum": 0},
         {"tail": 0.0},
         {"tail": 1.0},
+        {"tail": 0.2, "hold": 0.1},
         {"baseline_confidence": 1.0},
     ],
 )
