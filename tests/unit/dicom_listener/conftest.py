@@ -4,9 +4,24 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from pynetdicom.transport import AssociationSocket
 
 from dicom_listener.scp import ScpSettings
 from tests.unit.dicom_listener.listening import Listener
+
+
+@pytest.fixture(autouse=True)
+def _senders_close_their_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """pynetdicom leaves a socket to the garbage collector when its peer closed first: a warning, so here an error."""
+    shutdown = AssociationSocket._shutdown_socket
+
+    def close(self: AssociationSocket) -> None:
+        connection = self.socket
+        shutdown(self)
+        if connection is not None and self.assoc.is_requestor:
+            connection.close()
+
+    monkeypatch.setattr(AssociationSocket, "_shutdown_socket", close)
 
 
 @pytest.fixture
