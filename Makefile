@@ -29,7 +29,7 @@ lint: $(VENV)/.dev
 	$(VENV)/bin/lint-imports
 
 train-test: $(TRAIN_VENV)/.train
-	$(TRAIN_VENV)/bin/mypy -p inference.training
+	$(TRAIN_VENV)/bin/mypy inference/training/*.py
 	$(TRAIN_VENV)/bin/mypy --explicit-package-bases $(TRAIN_TESTS)
 	SEGWATCH_TRAIN_TESTS=1 $(TRAIN_VENV)/bin/pytest -m train $(ARGS)
 
