@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, event
 
 from dicom_listener import intake as intake_module
 from dicom_listener import state
@@ -142,8 +142,8 @@ def test_one_series_that_cannot_be_handed_over_does_not_hold_up_others(watched: 
 def test_a_locked_database_delays_and_loses_nothing(
     spool: Spool, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("segwatch.database.BUSY_TIMEOUT_MS", 50)
     engine = make_engine(f"sqlite:///{tmp_path / 'locked.sqlite'}")
+    event.listen(engine, "begin", lambda one: one.exec_driver_sql("PRAGMA busy_timeout=50"), insert=True)
     state.metadata.create_all(engine)
     watched = Watched(spool, engine)
     watched.intake.start()
