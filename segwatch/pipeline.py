@@ -79,9 +79,17 @@ class Pipeline:
     """Shown in the Series Description, e.g. for a deliberately degraded case."""
 
     def run(
-        self, series: ReceivedSeries, *, generation: int, checkpoint: Path | None, observe: Observer
+        self,
+        series: ReceivedSeries,
+        *,
+        generation: int = 0,
+        checkpoint: Path | None = None,
+        predecessor_series_uid: str | None = None,
+        observe: Observer,
     ) -> ProcessedSeries:
         """Process one series; `checkpoint` keeps the segmentation, so that a crash after it does not segment again.
+
+        `predecessor_series_uid` names the result of the series' version before, which the new one replaces.
 
         Raises:
             SeriesRejectedError: the series cannot be segmented.
@@ -99,7 +107,7 @@ class Pipeline:
             metrics = measure(volume, segmentation, lungs)
         record = self._record(series, volume, segmentation, metrics, generation)
         with _timed("seg", observe):
-            seg = build_seg(volume, segmentation, paths, self._seg_identity(series))
+            seg = build_seg(volume, segmentation, paths, self._seg_identity(series, predecessor_series_uid))
         return ProcessedSeries(volume, lungs, segmentation, metrics, record, seg)
 
     def _segment_once(self, volume: Volume, checkpoint: Path | None, observe: Observer) -> Segmentation:
@@ -143,11 +151,12 @@ class Pipeline:
             software_version=identity.software_version,
         )
 
-    def _seg_identity(self, series: ReceivedSeries) -> SegIdentity:
+    def _seg_identity(self, series: ReceivedSeries, predecessor_series_uid: str | None) -> SegIdentity:
         return SegIdentity(
             software_version=self.identity.software_version,
             created_at=series.completed_at,  # not the time of this attempt: a repeated attempt gives the same bytes
             series_version=series.version,
+            predecessor_series_uid=predecessor_series_uid,
             note=self.seg_note,
         )
 

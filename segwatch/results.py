@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from qc.record import record_message
 from reporter import outbox
 from reporter.preview import write_preview
-from reporter.seg_file import write_seg
+from reporter.seg_file import read_series_uid, write_seg
 from segwatch.pipeline import ProcessedSeries
 
 STREAM_DESTINATION = "stream"
@@ -67,6 +67,13 @@ def queue_results(
     outbox.add_message(
         connection, run, STREAM_DESTINATION, result.record.event_id, record_message(result.record), now=now
     )
+
+
+def predecessor_series_uid(folder: ResultFolder) -> str | None:
+    """Series Instance UID of the newest SEG of the version before, where there is one."""
+    earlier = (folder.root / folder.series_key).glob(f"{folder.series_version - 1}-*/seg.dcm")
+    newest = max(earlier, key=lambda path: int(path.parent.name.split("-")[1]), default=None)
+    return None if newest is None else read_series_uid(newest)
 
 
 def remove_results(root: Path, series_key: str) -> None:

@@ -22,7 +22,7 @@ from inference.errors import JobLostError, ProviderError, SeriesRejectedError
 from inference.jobs import Job, JobQueue
 from segwatch.errors import ROOM_ERRORS
 from segwatch.pipeline import Observer, Pipeline
-from segwatch.results import ResultFolder, queue_results, write_results
+from segwatch.results import ResultFolder, predecessor_series_uid, queue_results, write_results
 
 logger = logging.getLogger(__name__)
 
@@ -123,7 +123,11 @@ class Worker:
             series = load_series(connection, self._places.spool_root, job.series_key, job.series_version)
         folder = ResultFolder(self._places.results_root, job.series_key, job.series_version, job.generation)
         result = self._pipeline.run(
-            series, generation=job.generation, checkpoint=folder.checkpoint, observe=self._observe(job)
+            series,
+            generation=job.generation,
+            checkpoint=folder.checkpoint,
+            predecessor_series_uid=predecessor_series_uid(folder),
+            observe=self._observe(job),
         )
         write_results(folder, result)
         with self._places.engine.begin() as connection:

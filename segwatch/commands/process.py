@@ -50,7 +50,7 @@ def process(
     out = _folder(out)
     pipeline = make_pipeline(settings, make_segmenter(settings), identity)
     with stage_bars() as observe:
-        result = pipeline.run(received, generation=0, checkpoint=None, observe=observe)
+        result = pipeline.run(received, observe=observe)
     _write(result, out)
     verdict = detector.judge(result.metrics)
     if as_json:

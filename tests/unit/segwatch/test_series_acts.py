@@ -69,6 +69,10 @@ def test_reprocessing_takes_late_instances_in_as_the_next_version(site: SiteRoom
     assert site.worker().work_once()
     newest = status_of(site).series[-1]
     assert (newest.version, newest.instances, newest.late_instances) == (2, len(ct), 0)
+    first, second = (dcmread(site.results / key / run / "seg.dcm") for run in ("1-0", "2-0"))
+    assert second.RelatedSeriesSequence[0].SeriesInstanceUID == first.SeriesInstanceUID
+    assert second.SOPInstanceUID != first.SOPInstanceUID
+    assert second.SegmentSequence[0].TrackingUID == first.SegmentSequence[0].TrackingUID
 
 
 def test_rejecting_takes_back_what_was_not_sent(site: SiteRoom, ct: list[Path]) -> None:
