@@ -21,6 +21,8 @@ _log = logging.getLogger(__name__)
 
 SLICE_S = 0.25
 """Longest single wait inside kafka-python: a partition assigned during it stands still until it ends."""
+SESSION_S = 10.0
+"""A member that crashed holds its partitions back for so long (Kafka's default of 45 s suits larger groups)."""
 CONTACT_CHECK_S = 10.0
 """After so long a silence the broker is asked for the ends of the topics: kafka-python hides that it is gone."""
 
@@ -123,6 +125,7 @@ class KafkaSource:
                 enable_auto_commit=False,
                 # only for an offset that the broker deleted since it was sought; `_place` tells of such cases
                 auto_offset_reset="earliest",
+                session_timeout_ms=milliseconds(SESSION_S),
                 metadata_max_age_ms=milliseconds(self._discover_s),
                 request_timeout_ms=milliseconds(max(self._timeout_s, 1.0)),
                 **self._settings,

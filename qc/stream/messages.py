@@ -1,6 +1,7 @@
 """The message log as the rest of Segwatch sees it: messages, a sink to append to and a source to read from.
 
-Two implementations stand behind it, `qc.stream.kafka` and `qc.stream.journal`; one contract suite runs on both.
+Two implementations stand behind it, Kafka (`kafka_sink`, `kafka_source`) and the embedded `journal`; one contract suite
+runs on both.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

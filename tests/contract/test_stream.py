@@ -12,7 +12,10 @@ import pytest
 
 from qc.errors import StreamError
 from qc.stream.journal import JournalSink, JournalSource
-from qc.stream.kafka import KafkaConnection, KafkaSink, KafkaSource, ensure_topics
+from qc.stream.kafka_admin import ensure_topics
+from qc.stream.kafka_connection import KafkaConnection
+from qc.stream.kafka_sink import KafkaSink
+from qc.stream.kafka_source import KafkaSource
 from qc.stream.messages import Message, Position, Sink, Source, StoredMessage
 from qc.stream.topics import Subscription
 

@@ -12,15 +12,10 @@ from kafka import KafkaAdminClient
 from kafka.admin import ACL, ACLOperation, ACLPermissionType, ResourcePattern, ResourceType
 
 from qc.errors import StreamError
-from qc.stream.kafka import (
-    KafkaConnection,
-    KafkaSink,
-    KafkaSource,
-    TopicSettings,
-    check_broker,
-    ensure_topics,
-    wait_for_broker,
-)
+from qc.stream.kafka_admin import TopicSettings, check_broker, ensure_topics
+from qc.stream.kafka_connection import KafkaConnection, wait_for_broker
+from qc.stream.kafka_sink import KafkaSink
+from qc.stream.kafka_source import KafkaSource
 from qc.stream.messages import Message, Position
 from qc.stream.topics import Subscription
 from tests.peers.kafka import KafkaBroker

@@ -4,7 +4,9 @@ import sys
 import threading
 
 from qc.central.consumer import CentralConsumer, StoredPositions
-from qc.stream.kafka import KafkaConnection, KafkaSink, KafkaSource
+from qc.stream.kafka_connection import KafkaConnection
+from qc.stream.kafka_sink import KafkaSink
+from qc.stream.kafka_source import KafkaSource
 from qc.stream.topics import ALL_METRICS
 from segwatch.database import make_engine
 from tests.unit.qc_central.samples import judge

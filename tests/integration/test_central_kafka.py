@@ -14,7 +14,10 @@ from pathlib import Path
 import pytest
 
 from qc.central.processing import Outcome
-from qc.stream.kafka import KafkaConnection, KafkaSink, KafkaSource, ensure_topics
+from qc.stream.kafka_admin import ensure_topics
+from qc.stream.kafka_connection import KafkaConnection
+from qc.stream.kafka_sink import KafkaSink
+from qc.stream.kafka_source import KafkaSource
 from qc.stream.messages import StoredMessage
 from qc.stream.topics import ALERTS, DEAD_LETTERS, VERDICTS, Subscription, metrics_topic
 from tests.integration.central_process import make_consumer
