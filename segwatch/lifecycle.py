@@ -5,11 +5,16 @@ what happens when the parent dies in whatever way; so no child outlives a killed
 """
 
 import json
+import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from types import FrameType
+
+GRACE_S = 15.0
+"""How long a child may finish what it does after its parent is gone."""
 
 
 def on_stop_signal(callback: Callable[[], None]) -> None:
@@ -41,3 +46,6 @@ def _set_at_end_of_input(stop: threading.Event) -> None:
     while sys.stdin.buffer.read(1024):
         pass
     stop.set()
+    time.sleep(GRACE_S)
+    # still busy, e.g. with a long series: end as a crash would, which every part survives, before a new site starts
+    os._exit(1)
