@@ -20,6 +20,7 @@ from qc.stream.messages import Message, Position
 from qc.stream.topics import Subscription
 from tests.peers.kafka import KafkaBroker
 from tests.peers.processes import PeerError
+from tests.peers.waiting import wait_until
 
 # kafka-python 3.0.12 leaves the sockets of connections that failed to the garbage collector
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <(socket|ssl):ResourceWarning")
@@ -205,7 +206,8 @@ def test_a_site_cannot_write_as_another(kafka_home: Path, tmp_path: Path) -> Non
         ensure_topics(admin, ["m.site-a", "m.site-b"])
         _allow_write(admin, "User:site-a", "m.site-a")
         sink = KafkaSink(site, timeout_s=10)
-        sink.append([Message("m.site-a", "k", b"mine")])
+        # the broker takes up a new rule a moment after it confirmed it
+        wait_until(lambda: _appends(sink, Message("m.site-a", "k", b"mine")), "site-a may write its own topic")
         with pytest.raises(StreamError, match="TopicAuthorizationFailed"):
             sink.append([Message("m.site-b", "k", b"not mine")])
         sink.close()
@@ -213,6 +215,14 @@ def test_a_site_cannot_write_as_another(kafka_home: Path, tmp_path: Path) -> Non
             check_broker(_account(broker, "site-a", password="wrong"), 3)  # noqa: S106 (the point of the test)
     finally:
         broker.close()
+
+
+def _appends(sink: KafkaSink, message: Message) -> bool:
+    try:
+        sink.append([message])
+    except StreamError:
+        return False
+    return True
 
 
 def _account(broker: KafkaBroker, name: str, *, password: str | None = None) -> KafkaConnection:
