@@ -22,8 +22,9 @@ JAG_WIDTHS, SHIFT_WIDTHS, LEAK_WIDTHS = 0.10, 0.20, 0.06
 BLOBS, FALSE_VOLUME, LEAST_FALSE_SHARE = 80, 3.0, 0.0005
 """Most false components, and their volume in all as a multiple of the lesion's and at least a share of the image's."""
 
-NOISE_AMPLITUDE = 0.8
-"""Noise at severity 1, in units of the step from background to foreground."""
+NOISE_DEVIATION, NOISE_GRAIN_VOXELS, NOISE_REACH_VOXELS = 0.8, 0.8, 3.0
+"""Noise around a ragged mask: its deviation at severity 1 in units of the step from background to foreground, the width
+of its grains, and the width of the zone around the mask that it touches."""
 
 
 class MaskDefect(StrEnum):
@@ -128,15 +129,16 @@ def _shift(mask: Mask, severity: float, rng: np.random.Generator, _label: int) -
 
 
 def _make_ragged(mask: Mask, severity: float, rng: np.random.Generator, label: int) -> Mask:
-    box = _box(mask, max(2, mask.shape[2] // 20))
+    box = _box(mask, int(3 * NOISE_REACH_VOXELS))
     inside = (mask[box] != 0).astype(np.float32)
     if not inside.size:
         return mask.copy()
-    noise = ndimage.gaussian_filter(rng.standard_normal(inside.shape, dtype=np.float32), 0.7)
-    noise *= severity * NOISE_AMPLITUDE / 2 / max(float(noise.std()), 1e-6)
-    field = ndimage.gaussian_filter(inside, 1.0) + noise > 0.5
+    noise = ndimage.gaussian_filter(rng.standard_normal(inside.shape, dtype=np.float32), NOISE_GRAIN_VOXELS)
+    noise *= severity * NOISE_DEVIATION / max(float(noise.std()), 1e-6)
+    near = ndimage.gaussian_filter(inside, NOISE_REACH_VOXELS) > 0.02
+    marked = ndimage.gaussian_filter(inside, 1.0) + noise * near > 0.5
     result = mask.copy()
-    result[box] = np.where(field, np.where(mask[box] != 0, mask[box], label), 0)
+    result[box] = np.where(marked, np.where(mask[box] != 0, mask[box], label), 0)
     return result
 
 
