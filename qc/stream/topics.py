@@ -33,11 +33,6 @@ def metrics_topic(site: str) -> str:
     return check_topic(METRICS_PREFIX + site)
 
 
-def site_of(topic: str) -> str | None:
-    """Name the site that owns a metrics topic, None for any other topic."""
-    return topic.removeprefix(METRICS_PREFIX) if topic.startswith(METRICS_PREFIX) else None
-
-
 @dataclass(frozen=True, slots=True)
 class Subscription:
     """What a source reads: topics by name, and all topics that begin with a prefix, also those that appear later."""

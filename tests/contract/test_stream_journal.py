@@ -12,7 +12,7 @@ from qc.errors import StreamError
 from qc.stream.journal import JournalSink, JournalSource
 from qc.stream.journal_lines import decode_line, encode_line
 from qc.stream.messages import Message
-from qc.stream.topics import Subscription, metrics_topic, site_of
+from qc.stream.topics import Subscription, metrics_topic
 
 ALL = Subscription(prefix="t.")
 
@@ -133,7 +133,6 @@ def test_a_subscription_takes_names_and_prefixes() -> None:
 
 
 def test_a_site_has_a_topic_of_its_own() -> None:
-    assert site_of(metrics_topic("aachen")) == "aachen"
-    assert site_of("segwatch.verdicts.v1") is None
+    assert metrics_topic("aachen") == "segwatch.metrics.v1.aachen"
     with pytest.raises(StreamError, match="topic name"):
         metrics_topic("a/b")
