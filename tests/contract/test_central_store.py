@@ -4,6 +4,7 @@ import json
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine, event, text
@@ -61,7 +62,7 @@ class NoStart:
         return 0
 
 
-def published(folder: Path, topic: str) -> list[dict[str, object]]:
+def published(folder: Path, topic: str) -> list[dict[str, Any]]:
     source = JournalSource(folder, Subscription(names=(topic,)), NoStart())
     return [json.loads(stored.message.value) for stored in source.poll(0)]
 
@@ -74,7 +75,7 @@ def test_a_decline_gives_verdicts_and_one_alert(engine: Engine, tmp_path: Path) 
     verdicts, alerts = published(tmp_path, VERDICTS), published(tmp_path, ALERTS)
     assert [verdict["low_quality"] for verdict in verdicts] == [False] * 20 + [True] * 6
     (alert,) = alerts
-    assert (alert["state"], alert["site_id"], alert["baseline"]["flagged"]) == ("firing", "site-a", 0)  # type: ignore[index]
+    assert (alert["state"], alert["site_id"], alert["baseline"]["flagged"]) == ("firing", "site-a", 0)
     with engine.begin() as connection:
         assert len(rows(connection, tables.records)) == 26
         (row,) = rows(connection, tables.alerts)
@@ -235,7 +236,7 @@ def test_the_order_of_sites_does_not_matter_and_each_model_has_its_own_baseline(
     JournalSink(tmp_path).append(messages)
     Central(engine, tmp_path).consumer.consume_available()
     (alert,) = published(tmp_path, ALERTS)
-    assert alert["model"]["version"] == "1.0"  # type: ignore[index]
+    assert alert["model"]["version"] == "1.0"
     with engine.begin() as connection:
         assert len(rows(connection, tables.site_windows)) == 3
 
