@@ -1,5 +1,6 @@
 """Makes the parts of the central host from its settings; imports nothing of the imaging rooms."""
 
+import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -63,5 +64,6 @@ def running_central(settings: CentralSettings) -> Iterator[CentralConsumer]:
 def _make_source(settings: CentralSettings, engine: Engine) -> Source:
     start = StoredPositions(engine)
     if settings.stream.kind == "kafka":
-        return KafkaSource(kafka_connection(settings.stream), ALL_METRICS, start)
+        # a member of the same name that returns after a crash gets its partitions at once (KIP-345)
+        return KafkaSource(kafka_connection(settings.stream), ALL_METRICS, start, instance=platform.node() or None)
     return JournalSource(settings.stream.journal_dir, ALL_METRICS, start)

@@ -204,5 +204,11 @@ class AlertSection(Section):
         0.9, gt=0, lt=1, description="Confidence of the upper bound of the baseline's share, 0..1."
     )
     tail: float = Field(
-        0.0005, gt=0, lt=1, description="Fires when so many flagged cases are rarer than this at the upper bound, 0..1."
+        0.002, gt=0, lt=1, description="Fires when so many flagged cases are rarer than this at the upper bound, 0..1."
+    )
+    hold: float = Field(
+        0.1,
+        gt=0,
+        lt=1,
+        description="While recent cases are rarer than this they stay out of a growing baseline, 0..1; tail or more.",
     )

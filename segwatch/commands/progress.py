@@ -27,6 +27,8 @@ def bars() -> Iterator[Progress]:
         TimeElapsedColumn(),
         console=error_console,
         transient=True,
+        # without a terminal there is nothing that could vanish: a blank line would stay before each error
+        disable=not error_console.is_terminal,
     ) as shown:
         yield shown
 
