@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 from tests.peers.missing import missing_peer
@@ -14,10 +15,14 @@ from tests.peers.processes import PeerError, ServerProcess
 class KafkaBroker:
     """One broker over one folder; killed and started again it is the same broker on the same port."""
 
-    def __init__(self, home: Path, folder: Path) -> None:
-        """Prepare a broker of the distribution at `home` that keeps all its data under `folder`."""
+    def __init__(self, home: Path, folder: Path, settings: Mapping[str, str] | None = None) -> None:
+        """Prepare a broker of the distribution at `home` that keeps all its data under `folder`.
+
+        `settings` are of Kafka's own names, e.g. `{"auto.create.topics.enable": "false"}`.
+        """
         self.home = home
         self.folder = folder
+        self._settings = dict(settings or {})
         self.port = free_ports(2)  # the controller listens on the next one
         self.bootstrap = f"{LOOPBACK}:{self.port}"
         folder.mkdir(parents=True, exist_ok=True)
@@ -38,6 +43,14 @@ class KafkaBroker:
         """End without a chance to finish anything (SIGKILL)."""
         self._server.kill()
 
+    def suspend(self) -> None:
+        """Let it hang: connections are taken, nothing is answered until `resume`."""
+        self._server.suspend()
+
+    def resume(self) -> None:
+        """Let it go on after `suspend`."""
+        self._server.resume()
+
     def close(self) -> None:
         """End if still running; nobody reads the data afterwards, so the quick way."""
         if self._server.is_running:
@@ -55,7 +68,8 @@ class KafkaBroker:
     def _command(self) -> list[str | Path]:
         short = self.home / "bin" / "kafka-single-node"
         if short.exists():
-            return [short, self.folder, str(self.port)]
+            own = [f"{key}={value}" for key, value in self._settings.items()]
+            return [short, self.folder, str(self.port), *own]
         return [self.home / "bin" / "kafka-server-start.sh", self._properties]
 
     @property
@@ -84,6 +98,7 @@ class KafkaBroker:
             # after a kill the restarted broker waits for the session of its former self
             "broker.session.timeout.ms": "2000",
             "broker.heartbeat.interval.ms": "500",
+            **self._settings,
         }
         self._properties.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
         self._storage("format", "--cluster-id", self._storage("random-uuid"), "--config", str(self._properties))

@@ -68,6 +68,14 @@ class Orthanc:
         """End without a chance to finish anything (SIGKILL)."""
         self._server.kill()
 
+    def suspend(self) -> None:
+        """Let it hang: connections are taken, nothing is answered until `resume`."""
+        self._server.suspend()
+
+    def resume(self) -> None:
+        """Let it go on after `suspend`."""
+        self._server.resume()
+
     def close(self) -> None:
         """End if still running; nobody reads the storage afterwards, so the quick way."""
         if self._server.is_running:

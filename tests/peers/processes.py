@@ -107,6 +107,14 @@ class ServerProcess:
         self._process = None
         return status
 
+    def suspend(self) -> None:
+        """Stop the whole group where it is (SIGSTOP): it takes connections, as the kernel does, and never answers."""
+        os.killpg(self.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let a suspended group go on (SIGCONT)."""
+        os.killpg(self.pid, signal.SIGCONT)
+
     def wait(self, timeout: float) -> int:
         """Wait until the server ends by itself; returns its exit status (subprocess.TimeoutExpired if it does not)."""
         return self._running().wait(timeout)
