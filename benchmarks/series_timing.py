@@ -2,8 +2,7 @@
 
     python benchmarks/series_timing.py [--slices 300] [--size 512] [--ct DIR]
 
-Without --ct a generated chest is sent. The sender is DCMTK's storescu where it is installed (pynetdicom's own otherwise);
-the destination is the demo's storage SCP, which writes each instance durably. The worker runs in a process of its own,
+Without --ct a generated chest is sent. The sender is DCMTK's storescu where it is installed (our own otherwise); the destination is the demo's storage SCP, which writes each instance durably. The worker runs in a process of its own,
 so that the peak memory is its own.
 """
 
@@ -17,7 +16,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -167,7 +166,7 @@ def _process(settings: SiteSettings) -> dict[str, Any]:
 @contextmanager
 def _timed_parts() -> Iterator[dict[str, float]]:
     """Time the functions that the segmenter calls."""
-    parts = dict.fromkeys(dict.fromkeys(PARTS.values()), 0.0)
+    parts = dict.fromkeys(PARTS.values(), 0.0)
 
     def timed(function: Callable[..., Any], row: str) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
@@ -180,7 +179,9 @@ def _timed_parts() -> Iterator[dict[str, float]]:
         return call
 
     replaced = {name: timed(getattr(onnx_segmenter, name), row) for name, row in PARTS.items()}
-    with mock.patch.multiple(onnx_segmenter, **replaced):
+    with ExitStack() as patched:
+        for name, function in replaced.items():
+            patched.enter_context(mock.patch.object(onnx_segmenter, name, function))
         yield parts
 
 
