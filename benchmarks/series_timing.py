@@ -2,8 +2,9 @@
 
     python benchmarks/series_timing.py [--slices 300] [--size 512] [--ct DIR]
 
-Without --ct a generated chest is sent. The sender is DCMTK's storescu where it is installed (our own otherwise); the destination is the demo's storage SCP, which writes each instance durably. The worker runs in a process of its own,
-so that the peak memory is its own.
+Without --ct a generated chest is sent. The sender is DCMTK's storescu where it is installed (our own otherwise); the
+destination is the demo's storage SCP, which writes each instance durably. The worker runs in a process of its own, so
+that the peak memory is its own.
 """
 
 import argparse
@@ -126,7 +127,7 @@ def _receive(settings: SiteSettings, engine: Any, ct: Path) -> float:
 
 def _send(ct: Path, port: int) -> None:
     if DCMTK_STORESCU.exists():
-        command = [DCMTK_STORESCU, "+sd", "-aec", "SEGWATCH", "127.0.0.1", str(port), ct]
+        command = [str(DCMTK_STORESCU), "+sd", "-aec", "SEGWATCH", "127.0.0.1", str(port), str(ct)]
         subprocess.run(command, check=True, env={"TCP_NODELAY": "1"}, stderr=subprocess.DEVNULL)
         return
     report = send_folder(CStoreSender(Destination("site", "SEGWATCH", "127.0.0.1", port)), ct)
