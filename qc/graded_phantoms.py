@@ -61,7 +61,8 @@ def build_samples(
     """Make labelled samples, phantom by phantom; the same seeds and segmenter give the same samples.
 
     Without a segmenter the true masks stand in for a model that makes no mistake, and only their degraded copies are
-    bad. An image so degraded that no lungs are found gives no sample: a site rejects it.
+    bad. An image so degraded that no lungs are found gives no sample, for a site rejects it; nor does a defect that
+    leaves the mask as it was.
     """
     for done, seed in enumerate(seeds, start=1):
         shape, spacing_mm = grids[seed % len(grids)]
@@ -88,7 +89,10 @@ def samples_of_phantom(
     yield from grader.grade(phantom.volume, plain, NO_DEFECT, 0.0)
     for mask_defect in _drawn(rng, list(MaskDefect), plan.mask_defects):
         severity = float(rng.uniform(LEAST_SEVERITY, 1))
-        yield from grader.grade(phantom.volume, degrade(plain, mask_defect, severity, seed), mask_defect, severity)
+        worse = degrade(plain, mask_defect, severity, seed)
+        # of an empty mask most defects change nothing: the same sample again would only lend it weight
+        if not np.array_equal(worse.mask, plain.mask):
+            yield from grader.grade(phantom.volume, worse, mask_defect, severity)
 
 
 def truth_segmentation(lesion_mask: NDArray[np.uint8], affine: NDArray[np.float64]) -> Segmentation:
