@@ -43,7 +43,8 @@ def announce_ready(name: str, text: str) -> None:
 
 
 def _set_at_end_of_input(stop: threading.Event) -> None:
-    while sys.stdin.buffer.read(1024):
+    # not by sys.stdin: a thread that waits in it holds a lock, which aborts the interpreter when the process ends
+    while os.read(sys.stdin.fileno(), 1024):
         pass
     stop.set()
     time.sleep(GRACE_S)

@@ -73,7 +73,7 @@ class Supervisor:
                 self._start(event.child)
             elif event.child not in self._ready:
                 self._stop_all()
-                return self._children[event.child].returncode or 1
+                return max(1, self._children[event.child].returncode)  # negative: a signal
             else:
                 self._restart_later(event.child)
 

@@ -6,7 +6,7 @@ from importlib.metadata import version as distribution_version
 from pathlib import Path
 
 from pydantic import ValidationError
-from sqlalchemy import Engine, make_url
+from sqlalchemy import Engine
 
 from dicom_listener import state as listener_state
 from dicom_listener.books import IntakeEvent
@@ -32,6 +32,7 @@ from reporter.outbox_runner import OutboxRunner
 from reporter.publish import Publisher
 from segwatch import acts
 from segwatch.database import make_engine, make_tables
+from segwatch.errors import SettingsError
 from segwatch.housekeeping import Housekeeping
 from segwatch.pipeline import Pipeline, SiteIdentity
 from segwatch.results import STREAM_DESTINATION
@@ -46,10 +47,13 @@ LEASE_TIMEOUTS = 4
 
 def make_state_engine(settings: SiteSettings) -> Engine:
     """Open the site's state, its tables made. Raises `SettingsError`."""
-    url = make_url(settings.state_url)
-    if url.get_backend_name() == "sqlite" and url.database:
-        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
     engine = make_engine(settings.state_url)
+    if engine.dialect.name == "sqlite" and engine.url.database:
+        folder = Path(engine.url.database).parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SettingsError(f"the folder {folder} of the state cannot be made: {error.strerror}") from error
     make_tables(engine, listener_state.metadata, queue_metadata, outbox.metadata, acts.metadata)
     return engine
 

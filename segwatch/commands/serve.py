@@ -25,7 +25,9 @@ def site(config: SiteFile = SITE_FILE) -> None:
     SIGTERM or Ctrl-C stops it cleanly; whatever stops it, the next start goes on where it was.
     """
     settings = load_site(config)
-    settings.secret()  # told here once rather than by every worker
+    # what is wrong with these is told here once rather than by every child
+    settings.secret()
+    wiring.make_state_engine(settings).dispose()
     options = ("-c", str(config.resolve()), "--stop-at-eof")
     specs = [ChildSpec("listen", ("listen", *options)), ChildSpec("deliver", ("deliver", *options))]
     specs += [
