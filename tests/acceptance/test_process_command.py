@@ -52,7 +52,7 @@ def test_a_real_chest_ct_gives_seg_preview_record_and_verdict(
     verdict = found["verdict"]
     assert verdict["low_quality"] == (verdict["probability"] >= verdict["threshold"])
     # its 133 slices have 133 Frame of Reference UIDs, which is told and does not stop anything
-    assert found["warnings"] == ["frame_of_reference_differs"]
+    assert found["warnings"] == ["differing_frame_of_reference"]
 
 
 def test_people_get_tables_and_the_places_of_the_files(
