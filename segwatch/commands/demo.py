@@ -105,15 +105,15 @@ def _show(case: Case) -> None:
 
 
 def _show_how_to_go_on(out: Path) -> None:
+    # plain lines: a frame would cut off commands that are longer than the terminal is wide
+    console.rule("How to go on")
     console.print(
-        Panel(
-            "Look at the preview PNGs, and open the DICOM files of the CT and of the PACS folder in your viewer.\n"
-            f"What left the hospital:       cat {out / 'journal'}/segwatch.metrics.v1.demo.jsonl\n"
-            f"What the site did:            segwatch status -c {out / 'segwatch.toml'}\n"
-            f"From a record to its study:   segwatch lookup RECORD_ID -c {out / 'segwatch.toml'}\n"
-            "Your own CT:                  make demo CT=DIR   or   segwatch process DIR --out OUT\n"
-            "A real site:                  segwatch init site --id my-hospital, then segwatch doctor",
-            title="How to go on",
-            expand=False,
-        )
+        "Look at the preview PNGs, and open the DICOM files of the CT and of the PACS folder in your viewer.\n"
+        f"What left the hospital:       cat {out / 'journal'}/segwatch.metrics.v1.demo.jsonl\n"
+        f"What the site did:            segwatch status -c {out / 'segwatch.toml'}\n"
+        f"From a record to its study:   segwatch lookup RECORD_ID -c {out / 'segwatch.toml'}\n"
+        "Your own CT:                  make demo CT=DIR   or   segwatch process DIR --out OUT\n"
+        "A real site:                  segwatch init site --id my-hospital, then segwatch doctor\n"
+        "If the command is not found:  . .venv/bin/activate",
+        markup=False,
     )

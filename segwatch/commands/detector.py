@@ -15,7 +15,6 @@ from qc.graded_phantoms import build_samples
 from qc.labelled import read_samples, write_samples
 from segwatch.commands.console import console, error_console
 from segwatch.commands.progress import bars
-from segwatch.commands.setup import Force
 from segwatch.errors import UsageError
 
 app = typer.Typer(no_args_is_help=True, help="Make samples of known Dice, fit the linear detector, and judge it.")
@@ -51,7 +50,7 @@ def fit(
     detector_version: Annotated[str, typer.Option("--version", help="Version in verdicts, e.g. 1.0.0.")],
     data: Annotated[str, typer.Option(help="A sentence about what was sampled, kept in the file.")],
     seed: Annotated[int, typer.Option(help="Draws the groups that are held out.")] = 0,
-    force: Force = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
 ) -> None:
     """Fit standardisation and logistic regression; the file says how it did on groups it has not seen."""
     detector = _fitting().fit_detector(

@@ -16,7 +16,7 @@ from segwatch.settings_text import central_toml, settings_markdown, site_toml
 
 app = typer.Typer(no_args_is_help=True, help="Write a commented settings file; for a site also its secret key.")
 
-Force = Annotated[bool, typer.Option(help="Replace an existing settings file (never a key).")]
+Force = Annotated[bool, typer.Option("--force", help="Replace an existing settings file (never a key).")]
 KEY_FILE = Path("site.key")
 
 
@@ -32,9 +32,8 @@ def init_site(
     settings = directory / SITE_FILE
     write_new(settings, site_toml(site_id), force=force)
     made = write_key(directory / KEY_FILE)
-    console.print(
-        f"Wrote {settings}" + (f" and {directory / KEY_FILE}." if made else f"; kept {directory / KEY_FILE}.")
-    )
+    key = directory / KEY_FILE
+    console.print(f"Wrote {settings}" + (f" and {key}." if made else f"; kept {key}."), markup=False)
     console.print("Keep a copy of the key in a safe place: without it records and alerts cannot be traced to studies.")
     console.print(f"Next: name your PACS under [[destinations]], then  segwatch doctor -c {settings}", markup=False)
 
@@ -46,7 +45,7 @@ def init_central(
     """Write central.toml into a folder."""
     settings = directory / CENTRAL_FILE
     write_new(settings, central_toml(), force=force)
-    console.print(f"Wrote {settings}.\nNext: set [stream], then  segwatch central -c {settings}")
+    console.print(f"Wrote {settings}.\nNext: set [stream], then  segwatch central -c {settings}", markup=False)
 
 
 @app.command("reference", hidden=True)
