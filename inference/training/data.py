@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 
 from inference.phantom import make_phantom
 
-SPACING_MM = (2.0, 2.0, 2.0)
+SPACING_MM = (2.5, 2.5, 2.5)
 """(z, y, x) of the model's grid."""
-SHAPE = (150, 150, 180)
+SHAPE = (120, 120, 144)
 """Voxels of a training phantom: 300 x 300 x 360 mm hold every chest of the generator."""
 WINDOW_HU = (-1000.0, 400.0)
 """Scaled to 0..1 and clipped."""
@@ -73,7 +73,7 @@ def augmentation(seed: int) -> Augment:
     """What scanners and readers change without changing the label: kernel, slice thickness, noise, level, side."""
     compose = Compose(
         [
-            # always: the server's resampling to 2 mm blurs more than the drawing does
+            # always: the server's resampling blurs more than the drawing does
             RandGaussianSmooth(prob=1.0, sigma_x=(0.35, 0.8), sigma_y=(0.35, 0.8), sigma_z=(0.35, 1.1)),
             RandGaussianSharpen(prob=0.15, alpha=(0.5, 2.0)),
             RandScaleIntensity(factors=0.08, prob=0.5),

@@ -29,10 +29,10 @@ class TrainingPlan:
     """Everything that decides the weights, besides the code."""
 
     seed: int = 0
-    cases: int = 48
-    steps: int = 900
+    cases: int = 32
+    steps: int = 600
     batch: int = 4
-    patch: tuple[int, int, int] = (48, 48, 48)
+    patch: tuple[int, int, int] = (40, 40, 40)
     learning_rate: float = 5e-3
     threads: int = 2
     """The order of floating-point sums depends on it."""
@@ -56,7 +56,7 @@ def train(cases: list[Case], plan: TrainingPlan) -> nn.Module:
     loss_of = DiceCELoss(sigmoid=True, batch=True, smooth_nr=1.0, smooth_dr=1.0)
     optimizer = torch.optim.AdamW(network.parameters(), lr=plan.learning_rate, weight_decay=1e-4)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, plan.learning_rate, total_steps=plan.steps, pct_start=0.15
+        optimizer, plan.learning_rate, total_steps=plan.steps, pct_start=0.08
     )
     columns = (*Progress.get_default_columns(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:
