@@ -9,7 +9,7 @@ from inference.model_package import load_model_package, reference_manifest
 from qc.detector import load_detector, reference_detector_path
 from qc.errors import FeatureMismatchError
 from qc.metric_set import LESION_CORE_1
-from qc.stream.kafka_admin import check_broker
+from qc.stream.kafka_admin import DAY_MS, TopicSettings, check_broker
 from qc.stream.topics import metrics_topic
 from reporter.association import Destination, echo
 from segwatch import wiring
@@ -18,6 +18,8 @@ from segwatch.settings import SiteSettings
 from segwatch.stream_wiring import kafka_connection, make_sink
 
 ECHO_TIMEOUT_S = 5.0
+RETENTION_MS = round(TopicSettings().retention_days * DAY_MS)
+"""How long a topic that Segwatch makes itself keeps messages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +128,12 @@ def _stream(settings: SiteSettings) -> str:
     report = check_broker(kafka_connection(stream), ECHO_TIMEOUT_S)
     topic = metrics_topic(settings.site.id)
     if topic not in report.topics:
-        raise UsageError(f"the broker answers, but the topic {topic} is not there or not visible: create it, see docs")
+        raise UsageError(
+            f"the broker answers, but the topic {topic} is not there or not visible. Its administrator makes it once: "
+            f"kafka-topics.sh --create --topic {topic} --partitions 1 --config cleanup.policy=delete --config "
+            f"retention.ms={RETENTION_MS} --bootstrap-server {stream.kafka.bootstrap_servers}; left to the broker, "
+            "it would keep records for as long as the broker's default says"
+        )
     return f"{report.brokers} brokers, topic {topic}"
 
 

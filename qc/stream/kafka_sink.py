@@ -47,8 +47,11 @@ class KafkaSink:
                 return
             if self._producer is None:
                 self._producer = self._connect()
+            topics = ", ".join(sorted({message.topic for message in messages}))
+            where = self._connection.bootstrap_servers
             try:
-                with translated(f"Kafka at {self._connection.bootstrap_servers} did not confirm the messages"):
+                # a topic that is missing, or that we may not see, shows as a time-out alone
+                with translated(f"Kafka at {where} did not confirm messages for {topics} (is the topic there?)"):
                     self._deliver(self._producer, encoded)
             except StreamError:
                 self._discard()
