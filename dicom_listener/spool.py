@@ -41,6 +41,8 @@ class SpoolUsage:
     """When the oldest instance was received, Unix time in seconds; None when the spool is empty."""
     disk_used_share: float
     """Used share of the disk that holds the spool, 0..1."""
+    refusal: str | None
+    """Why instances are refused now; None while there is room."""
 
 
 class Spool:
@@ -113,16 +115,17 @@ class Spool:
 
     def _refuse_when_full(self) -> None:
         with disk_errors_in_words(self.root):
-            share, free = used_share(self.root)
+            refusal = self._refusal(*used_share(self.root))
+        if refusal is not None:
+            raise SpoolFullError(refusal)
+
+    def _refusal(self, share: float, free: int) -> str | None:
         if share >= self._high_watermark:
-            raise SpoolFullError(
-                f"the disk of the spool {self.root} is {share:.0%} full (high_watermark {self._high_watermark:.0%})"
-            )
+            return f"the disk of the spool {self.root} is {share:.0%} full (high_watermark {self._high_watermark:.0%})"
         if free < self._minimum_free_bytes:
-            raise SpoolFullError(
-                f"the disk of the spool {self.root} has {free} bytes left"
-                f" (minimum_free_bytes {self._minimum_free_bytes})"
-            )
+            limit = f"minimum_free_bytes {self._minimum_free_bytes}"
+            return f"the disk of the spool {self.root} has {free} bytes left ({limit})"
+        return None
 
     def recover(self) -> int:
         """Remove what a crash left half done: half-written instances, half-purged series. Returns how many."""
@@ -170,8 +173,9 @@ class Spool:
             for status in (status for key in keys for status in _stats(self.root / key)):
                 sizes.append(status.st_size)
                 times.append(status.st_mtime)
-            share, _free = used_share(self.root)
-        return SpoolUsage(sum(sizes), len(sizes), len(keys), min(times, default=None), share)
+            share, free = used_share(self.root)
+        oldest_at = min(times, default=None)
+        return SpoolUsage(sum(sizes), len(sizes), len(keys), oldest_at, share, self._refusal(share, free))
 
     def purge(self, key: str) -> None:
         """Remove every instance of a series, also late and conflicting ones; nothing happens when there is none.

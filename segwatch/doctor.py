@@ -67,12 +67,8 @@ def _state(settings: SiteSettings) -> str:
 
 def _spool(settings: SiteSettings) -> str:
     usage = wiring.make_spool(settings).usage()
-    limit = settings.spool.high_watermark
-    if usage.disk_used_share >= limit:
-        raise UsageError(
-            f"the disk is {usage.disk_used_share:.0%} full, instances are refused from {limit:.0%} on: make room, or "
-            "move site.data_dir to a larger disk"
-        )
+    if usage.refusal is not None:
+        raise UsageError(f"instances are refused: {usage.refusal}; make room, or move site.data_dir to a larger disk")
     return f"{usage.instances} instances, disk {usage.disk_used_share:.0%} full"
 
 

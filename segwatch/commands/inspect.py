@@ -131,3 +131,5 @@ def _print_spool(usage: SpoolUsage) -> None:
         f"Spool: {usage.instances} instances of {usage.series} series, {usage.bytes / 1e6:.1f} MB{oldest}; "
         f"disk {usage.disk_used_share:.0%} full"
     )
+    if usage.refusal is not None:
+        console.print(f"[red]New instances are refused[/red] (A700): {escape(usage.refusal)}")
