@@ -18,6 +18,8 @@ from segwatch.commands.console import SITE_FILE, AsJson, SiteFile, console, prin
 from segwatch.status import SeriesStatus, SiteStatus, site_status
 
 SHOWN_SERIES = 20
+SHOWN_KEY = 12
+"""Digits of a series key that tables show; commands take the beginning of a key."""
 
 
 def status(
@@ -81,7 +83,7 @@ def _print_series(series: tuple[SeriesStatus, ...], total: int) -> None:
     for column in ("series", "state", "instances", "received", "remarks"):
         table.add_column(column, overflow="fold")
     for one in series:
-        name = one.key[:12] + (f" v{one.version}" if one.version > 1 else "")
+        name = one.key[:SHOWN_KEY] + (f" v{one.version}" if one.version > 1 else "")
         late = f" + {one.late_instances} late" if one.late_instances else ""
         table.add_row(
             name, one.state.value, f"{one.instances}{late}", local_time(one.received_at), escape(_remarks(one))

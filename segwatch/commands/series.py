@@ -12,7 +12,7 @@ from inference.sql_queue import SqlJobQueue
 from segwatch import wiring
 from segwatch.acts import find_acts
 from segwatch.commands.console import SITE_FILE, SiteFile, console, site_settings
-from segwatch.commands.inspect import local_time
+from segwatch.commands.inspect import SHOWN_KEY, local_time
 from segwatch.series_acts import SeriesActs
 
 app = typer.Typer(
@@ -22,7 +22,7 @@ app = typer.Typer(
 
 Key = Annotated[str, typer.Argument(help="Series key of `segwatch status`; its beginning suffices.", metavar="SERIES")]
 Why = Annotated[str, typer.Option("--why", help="Reason, kept with the act. Do not write patient data.", prompt="Why")]
-By = Annotated[str, typer.Option("--by", help="Who acts.")]
+By = Annotated[str, typer.Option("--by", help="Who acts; the login name where it is left out.")]
 
 
 def _actor(given: str) -> str:
@@ -61,5 +61,5 @@ def history(config: SiteFile = SITE_FILE) -> None:
         acts = find_acts(connection)
     table = Table("when", "series", "act", "by", "why")
     for act in acts:
-        table.add_row(local_time(act.at), act.series_key, act.kind.value, act.by, act.reason)
+        table.add_row(local_time(act.at), act.series_key[:SHOWN_KEY], act.kind.value, act.by, act.reason)
     console.print(table if acts else "Nobody acted on a series yet.")
