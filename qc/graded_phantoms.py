@@ -42,12 +42,14 @@ TRUTH = ModelIdentity("truth", "1", "0" * 64)
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How many samples are made of one phantom, beside its undegraded segmentation."""
+    """How many samples are made of one phantom, beside the true mask and the model's own segmentation as they are."""
 
-    image_defects: int = 3
-    """Segmentations of a degraded image; only with a segmenter."""
-    mask_defects: int = 4
-    """Degraded copies of the undegraded segmentation."""
+    image_defects: int = 2
+    """The model's segmentations of a degraded image."""
+    mask_defects: int = 3
+    """Degraded copies of the model's segmentation."""
+    truth_defects: int = 4
+    """Degraded copies of the true mask."""
 
 
 def build_samples(
@@ -60,9 +62,9 @@ def build_samples(
 ) -> Iterator[LabelledMetrics]:
     """Make labelled samples, phantom by phantom; the same seeds and segmenter give the same samples.
 
-    Without a segmenter the true masks stand in for a model that makes no mistake, and only their degraded copies are
-    bad. An image so degraded that no lungs are found gives no sample, for a site rejects it; nor does a defect that
-    leaves the mask as it was.
+    The true masks stand beside the model's: they show what good looks like where the model is weak, and do alone
+    without a segmenter. An image so degraded that no lungs are found gives no sample, for a site rejects it; nor does a
+    defect that leaves the mask as it was.
     """
     for done, seed in enumerate(seeds, start=1):
         shape, spacing_mm = grids[seed % len(grids)]
@@ -77,22 +79,33 @@ def samples_of_phantom(
 ) -> Iterator[LabelledMetrics]:
     """Make the samples of one phantom; `seed` draws the defects and is the samples' group."""
     rng = np.random.default_rng([seed, 1])
-    grader = _Grader(phantom, seed, "truth" if segmenter is None else "model")
+    truth = truth_segmentation(phantom.lesion_mask, phantom.volume.affine)
+    grader = _Grader(phantom, seed)
+    yield from _degraded(grader, "truth", truth, rng, plan.truth_defects)
     if segmenter is None:
-        plain = truth_segmentation(phantom.lesion_mask, phantom.volume.affine)
-    else:
-        plain = segmenter.segment(phantom.volume)
-        for image_defect in _drawn(rng, list(ImageDefect), plan.image_defects):
-            severity = float(rng.uniform(LEAST_SEVERITY, 1))
-            volume = degrade_image(phantom.volume, image_defect, severity, seed)
-            yield from grader.grade(volume, segmenter.segment(volume), image_defect, severity)
-    yield from grader.grade(phantom.volume, plain, NO_DEFECT, 0.0)
-    for mask_defect in _drawn(rng, list(MaskDefect), plan.mask_defects):
-        severity = float(rng.uniform(LEAST_SEVERITY, 1))
-        worse = degrade(plain, mask_defect, severity, seed)
+        return
+    yield from _degraded(grader, "model", segmenter.segment(phantom.volume), rng, plan.mask_defects)
+    for defect in _drawn(rng, list(ImageDefect), plan.image_defects):
+        severity = _severity(rng)
+        volume = degrade_image(phantom.volume, defect, severity, seed)
+        yield from grader.grade(volume, segmenter.segment(volume), "model", defect, severity)
+
+
+def _degraded(
+    grader: "_Grader", origin: str, plain: Segmentation, rng: np.random.Generator, count: int
+) -> Iterator[LabelledMetrics]:
+    yield from grader.grade(grader.phantom.volume, plain, origin, NO_DEFECT, 0.0)
+    for defect in _drawn(rng, list(MaskDefect), count):
+        severity = _severity(rng)
+        worse = degrade(plain, defect, severity, grader.group)
         # of an empty mask most defects change nothing: the same sample again would only lend it weight
         if not np.array_equal(worse.mask, plain.mask):
-            yield from grader.grade(phantom.volume, worse, mask_defect, severity)
+            yield from grader.grade(grader.phantom.volume, worse, origin, defect, severity)
+
+
+def _severity(rng: np.random.Generator) -> float:
+    """More often mild than severe, so that about half of the samples stay of good quality."""
+    return float(LEAST_SEVERITY + (1 - LEAST_SEVERITY) * rng.random() ** 2)
 
 
 def truth_segmentation(lesion_mask: NDArray[np.uint8], affine: NDArray[np.float64]) -> Segmentation:
@@ -123,14 +136,14 @@ def dice(mask: NDArray[np.uint8], truth: NDArray[np.uint8]) -> float:
 
 
 class _Grader:
-    """Turns segmentations of one phantom into samples; finds the lungs of each image once."""
+    """Turns segmentations of one phantom into samples; finds the lungs of an image once."""
 
-    def __init__(self, phantom: Phantom, group: int, origin: str) -> None:
-        self._phantom, self._group, self._origin = phantom, group, origin
+    def __init__(self, phantom: Phantom, group: int) -> None:
+        self.phantom, self.group = phantom, group
         self._lungs: tuple[Volume, NDArray[np.bool_]] | None = None
 
     def grade(
-        self, volume: Volume, segmentation: Segmentation, defect: str, severity: float
+        self, volume: Volume, segmentation: Segmentation, origin: str, defect: str, severity: float
     ) -> Iterator[LabelledMetrics]:
         """One sample, or none where the image shows no lungs."""
         if self._lungs is None or self._lungs[0] is not volume:
@@ -139,8 +152,8 @@ class _Grader:
             except SeriesRejectedError:
                 return
         metrics = measure(volume, segmentation, self._lungs[1])
-        true_dice = dice(segmentation.mask, self._phantom.lesion_mask)
-        yield LabelledMetrics(self._group, self._origin, str(defect), severity, true_dice, metrics)
+        true_dice = dice(segmentation.mask, self.phantom.lesion_mask)
+        yield LabelledMetrics(self.group, origin, str(defect), severity, true_dice, metrics)
 
 
 def _drawn(rng: np.random.Generator, kinds: Sequence[Kind], count: int) -> list[Kind]:
