@@ -56,11 +56,12 @@ class Thorax:
 def sample_thorax(rng: np.random.Generator) -> Thorax:
     """Draw one person."""
     dome = float(rng.uniform(-100, -65))
+    wall = 18 + 34 * float(rng.random()) ** 2  # most are slim
     return Thorax(
         half_width=float(rng.uniform(120, 148)),
         half_depth=float(rng.uniform(82, 106)),
-        wall=float(rng.uniform(18, 34)),
-        fat=float(rng.uniform(4, 16)),
+        wall=wall,
+        fat=float(rng.uniform(4, 0.55 * wall)),
         shoulder=float(rng.uniform(-10, 25)),
         apex=float(rng.uniform(115, 140)),
         dome_right=dome + float(rng.uniform(2, 16)),

@@ -14,7 +14,7 @@ def paint_body(scene: Scene, rng: np.random.Generator) -> FloatArray:
     scan, grid = scene.scan, scene.grid
     hu = np.full(grid.shape, AIR_HU, dtype=np.float32)
     patches = random_field(rng, grid, 14.0)
-    breast = float(rng.uniform(20, 50)) if rng.random() < 0.5 else 0.0
+    breast = float(rng.uniform(20, 65)) if rng.random() < 0.5 else 0.0
     skin, muscle = _skin(scene, breast)
     _surroundings(hu, scene, skin, rng)
     blend(hu, inside(skin, scan.edge_mm), FAT_HU)

@@ -30,6 +30,9 @@ WINDOW_HU = (-1000.0, 400.0)
 TRAINING_SEEDS = range(0, 10_000)
 HELD_OUT_SEEDS = range(1_000_000, 1_010_000)
 
+TRUNCATED_SHARE = 0.2
+"""Of the patches, those that reach beyond the first or last slice: the server fills with air there."""
+
 Augment = Callable[[torch.Tensor], torch.Tensor]
 
 
@@ -73,8 +76,8 @@ def augmentation(seed: int) -> Augment:
     """What scanners and readers change without changing the label: kernel, slice thickness, noise, level, side."""
     compose = Compose(
         [
-            # always: the server's resampling blurs more than the drawing does
-            RandGaussianSmooth(prob=1.0, sigma_x=(0.35, 0.8), sigma_y=(0.35, 0.8), sigma_z=(0.35, 1.1)),
+            # nearly always: the server's resampling blurs more than the drawing does
+            RandGaussianSmooth(prob=0.9, sigma_x=(0.35, 0.8), sigma_y=(0.35, 0.8), sigma_z=(0.35, 1.1)),
             RandGaussianSharpen(prob=0.15, alpha=(0.5, 2.0)),
             RandScaleIntensity(factors=0.08, prob=0.5),
             RandShiftIntensity(offsets=0.03, prob=0.5),
@@ -113,15 +116,28 @@ class PatchSampler:
         mask = torch.from_numpy(case.lesion[window].astype(np.float32))[None]
         if self._rng.random() < 0.5:  # the heart is on the other side in few people, lesions on either
             image, mask = image.flip(-1), mask.flip(-1)
-        return self._augment(image), mask
+        image = self._augment(image)
+        if self._rng.random() < TRUNCATED_SHARE:
+            beyond = self._beyond(image.shape[1])
+            image[:, beyond], mask[:, beyond] = 0, 0
+        return image, mask
+
+    def _beyond(self, depth: int) -> NDArray[np.bool_]:
+        """Slices before the first or after the last of a stack that ends inside the patch."""
+        first, last = np.sort(self._rng.integers(0, depth, 2))
+        index = np.arange(depth)
+        choice = self._rng.integers(3)
+        before, after = index < first, index > last
+        beyond: NDArray[np.bool_] = (before, after, before | after)[choice]
+        return beyond
 
     def _centre(self, index: int) -> NDArray[np.int64]:
         choice = self._rng.random()
         lesions, lungs = self._lesions[index], self._lungs[index]
         shape = self._cases[index].image.shape
-        if choice < 0.5 and lesions.size:
+        if choice < 0.45 and lesions.size:
             place = np.array(np.unravel_index(lesions[self._rng.integers(lesions.size)], shape))
-        elif choice < 0.9:
+        elif choice < 0.75:
             place = np.array(np.unravel_index(lungs[self._rng.integers(lungs.size)], shape))
         else:
             place = self._rng.integers(0, shape)

@@ -1,28 +1,34 @@
-"""Judges a trained model on phantoms it has not seen: `python -m inference.training.evaluate --model DIR`.
+"""Judges a model package on phantoms it has not seen: `python -m inference.training.evaluate --model DIR`.
 
-The exported ONNX file is what is judged, with the tiling of MONAI's sliding window.
+Runs what a site runs: the phantom comes on a scanner's grid, and the server's own segmenter brings it to the model's
+grid and the answer back. Dice is taken on the scanner's grid.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-import onnxruntime
-import torch
 import typer
-from monai.inferers.utils import sliding_window_inference
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from inference.training.data import HELD_OUT_SEEDS, SPACING_MM, Case, generate, make_case
-from inference.training.export import PATCH
+from inference.model_package import load_model_package
+from inference.onnx_segmenter import OnnxSegmenter
+from inference.phantom import Phantom, make_phantom
+from inference.training.data import HELD_OUT_SEEDS
 
 console = Console()
+
+SCAN_SHAPE = (116, 240, 288)
+SCAN_SPACING_MM = (2.5, 1.25, 1.25)
+HEALTHY_EVERY = 5
+"""Every fifth held-out chest has no lesion: what is found there is false."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,29 +48,21 @@ class CaseResult:
         return 2 * self.overlap_ml / (self.lesion_ml + self.found_ml) if self.lesion_ml else None
 
 
-def probabilities(session: onnxruntime.InferenceSession, image: NDArray[np.float16]) -> NDArray[np.float32]:
-    """Lesion probability of a whole case, (z, y, x)."""
-
-    def predict(patches: torch.Tensor) -> torch.Tensor:
-        return torch.from_numpy(session.run(None, {"image": patches.numpy()})[0])
-
-    tensor = torch.from_numpy(image.astype(np.float32))[None, None]
-    blended = sliding_window_inference(tensor, PATCH, 1, predict, overlap=0.25, mode="gaussian")
-    result: NDArray[np.float32] = torch.as_tensor(blended)[0, 0].numpy()
-    return result
+def held_out_phantom(seed: int) -> Phantom:
+    """The chest of one held-out seed as a scanner would deliver it."""
+    lesions = 0 if seed % HEALTHY_EVERY == 0 else None
+    return make_phantom(seed, shape=SCAN_SHAPE, spacing_mm=SCAN_SPACING_MM, lesions=lesions)
 
 
-def judge(case: Case, probability: NDArray[np.float32], threshold: float = 0.5) -> CaseResult:
-    """Compare a probability map with the truth."""
-    found = probability >= threshold
-    voxel_ml = float(np.prod(SPACING_MM)) / 1000
+def judge(seed: int, phantom: Phantom, found: NDArray[np.bool_]) -> CaseResult:
+    """Compare a mask on the phantom's grid with the truth."""
+    lesion = phantom.lesion_mask > 0
+    voxel_ml = phantom.volume.voxel_volume_mm3 / 1000
 
     def volume(mask: NDArray[np.bool_]) -> float:
         return round(float(mask.sum()) * voxel_ml, 3)
 
-    return CaseResult(
-        case.seed, volume(case.lesion), volume(found), volume(found & case.lesion), volume(found & ~case.lung)
-    )
+    return CaseResult(seed, volume(lesion), volume(found), volume(found & lesion), volume(found & ~phantom.lung_mask))
 
 
 def summarize(results: Sequence[CaseResult]) -> dict[str, float]:
@@ -85,18 +83,26 @@ def summarize(results: Sequence[CaseResult]) -> dict[str, float]:
     }
 
 
+def evaluate(segmenter: OnnxSegmenter, seeds: Sequence[int]) -> Iterator[CaseResult]:
+    """Segment and judge the phantoms of `seeds`, the next one being generated meanwhile."""
+    with ProcessPoolExecutor(1) as pool:
+        coming = [pool.submit(held_out_phantom, seed) for seed in seeds[:1]]
+        for index, seed in enumerate(seeds):
+            phantom = coming.pop().result()
+            if index + 1 < len(seeds):
+                coming.append(pool.submit(held_out_phantom, seeds[index + 1]))
+            yield judge(seed, phantom, segmenter.segment(phantom.volume).mask > 0)
+
+
 def main(
-    model: Annotated[Path, typer.Option(help="Folder with lesion.onnx.")],
+    model: Annotated[Path, typer.Option(help="Folder with lesion.json and lesion.onnx.")],
     cases: Annotated[int, typer.Option(min=1, help="Number of held-out phantoms.")] = 20,
     report: Annotated[Path | None, typer.Option(help="Also write the figures to this JSON file.")] = None,
 ) -> None:
     """Report Dice on held-out phantoms."""
-    session = onnxruntime.InferenceSession(model / "lesion.onnx", providers=["CPUExecutionProvider"])
-    held_out = generate(make_case, HELD_OUT_SEEDS[:cases])
-    results = [
-        judge(case, probabilities(session, case.image))
-        for case in track(held_out, "held-out phantoms", total=cases, console=console)
-    ]
+    segmenter = OnnxSegmenter(load_model_package(model / "lesion.json"), providers=["CPUExecutionProvider"])
+    seeds = HELD_OUT_SEEDS[:cases]
+    results = list(track(evaluate(segmenter, seeds), "held-out phantoms", total=cases, console=console))
     summary = summarize(results)
     table = Table("figure", "value")
     for name, value in summary.items():

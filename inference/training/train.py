@@ -29,8 +29,8 @@ class TrainingPlan:
     """Everything that decides the weights, besides the code."""
 
     seed: int = 0
-    cases: int = 32
-    steps: int = 600
+    cases: int = 48
+    steps: int = 1200
     batch: int = 4
     patch: tuple[int, int, int] = (40, 40, 40)
     learning_rate: float = 5e-3
@@ -87,6 +87,8 @@ def main(
     """Train the reference model and export it."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", force=True)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it lists the packages that it could do without
+    for chatty in ("onnxscript", "onnx_ir"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     plan = TrainingPlan(seed=seed, cases=cases, steps=steps, threads=threads)
     out.mkdir(parents=True, exist_ok=True)
     network = train(training_cases(plan), plan)
