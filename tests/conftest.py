@@ -9,6 +9,7 @@ from types import FrameType
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from tests.peers.cli import SegwatchCli
 from tests.peers.dcmtk import Dciodvfy, Dcmtk, find_dciodvfy, find_dcmtk
@@ -29,6 +30,11 @@ FOREIGN_WARNINGS = (
     # kafka-python 3.0.12 reads its schemas by a function that Python 3.11 and 3.12 call deprecated (3.13 does not)
     "ignore:(read|open)_text is deprecated. Use files:DeprecationWarning",
 )
+
+
+# how long an example takes says nothing on a machine that is busy; CI repeats the same examples each time
+settings.register_profile("segwatch", deadline=None, derandomize=os.environ.get("CI") == "true")
+settings.load_profile("segwatch")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -1,108 +1,27 @@
 """The loop behind delivery and publishing, with a clock of its own and destinations that behave as told."""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine
 
-from qc.errors import StreamError
-from qc.stream.messages import Message
 from reporter import outbox
-from reporter.backoff import BackoffPolicy
 from reporter.deliver_loop import Deliverer
-from reporter.errors import DeliveryError, DeliveryRefusedError
-from reporter.outbox import ItemKind, ItemState, OutboxItem, Run
-from reporter.outbox_lane import LanePolicy
+from reporter.outbox import ItemKind, ItemState, OutboxItem
 from reporter.outcome import Outcome
-from reporter.publish import Publisher
-from segwatch.database import make_engine
-
-KEY = "a" * 32
-AWAY = DeliveryError("pacs is unreachable")
-REFUSED = DeliveryRefusedError("pacs refused with status C000")
-POLICY = LanePolicy(owner="test", backoff=BackoffPolicy(10, 1000), lease_s=60, batch=3)
-
-
-class FakeSender:
-    """A `DicomSender` whose answers are given by file name."""
-
-    def __init__(self) -> None:
-        self.errors: dict[str, Exception] = {}
-        self.calls: list[list[str]] = []
-        self.before: Callable[[], None] = lambda: None
-
-    def send(self, paths: Sequence[Path]) -> Iterator[Outcome]:
-        self.calls.append([path.name for path in paths])
-        self.before()
-        for path in paths:
-            error = self.errors.get(path.name)
-            if error is not None and not isinstance(error, DeliveryError):
-                raise error
-            yield Outcome(error=error)
-
-
-class FakeSink:
-    """A `Sink` that can be away."""
-
-    def __init__(self) -> None:
-        self.away = False
-        self.appended: list[Message] = []
-
-    def append(self, messages: Sequence[Message]) -> None:
-        if self.away:
-            raise StreamError("the log does not answer")
-        self.appended.extend(messages)
-
-    def close(self) -> None:
-        pass
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    engine = make_engine(f"sqlite:///{tmp_path / 'state.sqlite'}")
-    outbox.metadata.create_all(engine)
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def sender() -> FakeSender:
-    return FakeSender()
-
-
-def queue(engine: Engine, *versions: int, destination: str = "pacs") -> None:
-    with engine.begin() as connection:
-        for version in versions:
-            run = Run(KEY, version, 0)
-            outbox.add_instance(connection, run, destination, Path(f"/r/{version}.dcm"), now=1000.0)
-
-
-def items(engine: Engine) -> dict[int, OutboxItem]:
-    with engine.begin() as connection:
-        return {item.run.series_version: item for item in outbox.find_by_series(connection, KEY)}
-
-
-def states(engine: Engine) -> dict[int, str]:
-    return {version: item.state.value for version, item in items(engine).items()}
-
-
-def make(engine: Engine, sender: FakeSender, clock: Clock, **more: FakeSender) -> Deliverer:
-    return Deliverer(engine, {"pacs": sender, **more}, policy=POLICY, clock=clock)
+from tests.unit.reporter.outbox_room import (
+    AWAY,
+    POLICY,
+    REFUSED,
+    Clock,
+    FakeSender,
+    items,
+    make,
+    queue,
+    states,
+)
 
 
 def test_everything_due_is_sent_once_in_batches_oldest_first(engine: Engine, sender: FakeSender, clock: Clock) -> None:
@@ -284,49 +203,3 @@ def test_a_hanging_destination_delays_no_other(engine: Engine) -> None:
     stop.set()
     thread.join(20)
     assert states(engine)[1] == "done"  # what was under way is finished
-
-
-def record(engine: Engine, version: int) -> Message:
-    message = Message("segwatch.metrics.v1.a", "k", b"%d" % version, {"ce_id": f"e{version}"})
-    with engine.begin() as connection:
-        outbox.add_message(connection, Run(KEY, version, 0), "stream", f"e{version}", message, now=1000.0)
-    return message
-
-
-def test_records_reach_the_log_byte_for_byte_and_in_order(engine: Engine, clock: Clock) -> None:
-    messages = [record(engine, version) for version in range(1, 6)]
-    sink = FakeSink()
-    Publisher(engine, "stream", sink, policy=POLICY, clock=clock).drain_once(clock.now)
-    assert sink.appended == messages
-    assert set(states(engine).values()) == {"done"}
-
-
-def test_a_log_that_is_away_loses_nothing(engine: Engine, clock: Clock) -> None:
-    messages = [record(engine, version) for version in range(1, 6)]
-    sink = FakeSink()
-    sink.away = True
-    publisher = Publisher(engine, "stream", sink, policy=POLICY, clock=clock)
-    publisher.drain_once(clock.now)
-    assert items(engine)[1].last_error == "the log does not answer"
-    sink.away = False
-    clock.now += 1000
-    publisher.drain_once(clock.now)
-    assert sorted(message.value for message in sink.appended) == [message.value for message in messages]
-
-
-def test_a_payload_that_cannot_be_read_is_blocked(engine: Engine, clock: Clock) -> None:
-    record(engine, 1)
-    with engine.begin() as connection:
-        connection.exec_driver_sql("UPDATE outbox SET payload = x'00'")
-    record(engine, 2)
-    Publisher(engine, "stream", FakeSink(), policy=POLICY, clock=clock).drain_once(clock.now)
-    assert states(engine) == {1: "blocked", 2: "done"}
-
-
-def test_delivery_and_publishing_leave_each_others_items_alone(
-    engine: Engine, sender: FakeSender, clock: Clock
-) -> None:
-    queue(engine, 1)
-    record(engine, 2)
-    make(engine, sender, clock).drain_once(clock.now)
-    assert states(engine) == {1: "done", 2: "waiting"}

@@ -85,6 +85,7 @@ class SiteRoom:
     spool: Spool = field(init=False)
 
     def __post_init__(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
         self.engine = make_engine(f"sqlite:///{self.folder / 'state.sqlite'}")
         make_tables(self.engine, state.metadata, queue_metadata, outbox.metadata, acts.metadata)
         self.spool = Spool(self.folder / "spool", high_watermark=1.1)
