@@ -24,8 +24,7 @@ def build_network() -> nn.Module:
     )
     # a voxel is rarely lesion: start from that instead of learning it first
     nn.init.constant_(network.final_conv.bias, LESION_LOGIT_PRIOR)
-    # nn.Module.to is typed for 4-D memory formats only
-    return network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload,no-any-return]
+    return network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload,no-any-return]  # typed for 4-D
 
 
 class WithSigmoid(nn.Module):

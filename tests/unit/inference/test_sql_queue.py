@@ -103,7 +103,7 @@ class QueueMachine(RuleBasedStateMachine):
             assert again.generation == job.generation + 1
             fresh = {"state": JobState.QUEUED, "attempt": 0, "queued_at": self.now, "not_before": self.now}
             gone = dict.fromkeys(("worker", "lease_until", "reason", "detail", "finished_at"))
-            self.model[job.id] = replace(job, generation=again.generation, **fresh, **gone)  # type: ignore[arg-type]
+            self.model[job.id] = replace(job, generation=again.generation, **fresh, **gone)  # type: ignore[arg-type]  # mixed values
 
     @rule(data=st.data())
     def withdraw(self, data: st.DataObject) -> None:
@@ -111,7 +111,7 @@ class QueueMachine(RuleBasedStateMachine):
             job = self.model[data.draw(st.sampled_from(sorted(self.model)))]
             self.queue.withdraw(self.connection, job.id, reason="p", detail="q", now=self.now)
             ended = {"state": JobState.REJECTED, "finished_at": self.now, "lease_until": None}
-            self.model[job.id] = replace(job, reason="p", detail="q", **ended)  # type: ignore[arg-type]
+            self.model[job.id] = replace(job, reason="p", detail="q", **ended)  # type: ignore[arg-type]  # mixed values
 
     @invariant()
     def the_table_is_the_model(self) -> None:
