@@ -1,10 +1,11 @@
 """A site and a central host as an administrator sets them up: `segwatch init`, an editor, and the command line."""
 
 import json
+import os
 import re
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from segwatch.database import make_engine
 from segwatch.settings import SiteSettings, load_settings
 from segwatch.status import SiteStatus, site_status
 from tests.peers.cli import SegwatchCli
+from tests.peers.orthanc import Orthanc
 from tests.peers.ports import free_ports
 from tests.peers.processes import PeerError, ServerProcess
 from tests.peers.waiting import wait_until
@@ -53,6 +55,7 @@ class Host:
         self.cli = cli
         self.settings = settings
         self._processes: list[ServerProcess] = []
+        self._leader = 0
 
     @property
     def process(self) -> ServerProcess:
@@ -62,6 +65,7 @@ class Host:
     def launch(self, environment: Mapping[str, str] | None = None) -> ServerProcess:
         """Start it in the background and return at once."""
         self._processes.append(self.cli.start(self.command, "-c", self.settings, environment=environment))
+        self._leader = self.process.pid
         return self.process
 
     def stop(self) -> int:
@@ -71,6 +75,16 @@ class Host:
     def log(self) -> str:
         """Everything that its processes printed, over all starts."""
         return "\n".join(process.output() for process in self._processes)
+
+    def members(self) -> dict[int, str]:
+        """The processes of the group that was started last, and their command lines, from /proc."""
+        found = {}
+        for entry in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):  # it ended meanwhile
+                command = (entry / "cmdline").read_text()  # empty once it is dead, though nobody may have waited for it
+                if command and os.getpgid(int(entry.name)) == self._leader:
+                    found[int(entry.name)] = command.replace("\0", " ")
+        return found
 
     def wait(self, condition: Callable[[], bool], what: str, *, timeout: float = SERIES_TIMEOUT_S) -> None:
         """Wait until something is true while the host runs; what it logged last is in the error otherwise."""
@@ -164,6 +178,14 @@ class Site(Host):
             timeout=timeout,
         )
 
+    @contextmanager
+    def locked_state(self) -> Iterator[None]:
+        """Let nobody write the state while the block runs: whoever wants to note an outcome has to wait."""
+        with closing(sqlite3.connect(self.state_file, timeout=60, isolation_level=None)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            yield
+            connection.execute("ROLLBACK")
+
     def query(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
         """Read its state."""
         return read_sqlite(self.state_file, sql, *values)
@@ -200,6 +222,11 @@ class Central(Host):
             return (read[0][0] or 0) >= count and self.query("SELECT count(*) FROM central_outbox") == [(0,)]
 
         self.wait(is_done, f"central has processed {count} messages of {topic}")
+
+
+def destination_of(orthanc: Orthanc) -> dict[str, Any]:
+    """A PACS as a site's settings name it."""
+    return {"name": "pacs", "ae_title": orthanc.ae_title, "host": "127.0.0.1", "port": orthanc.dicom_port}
 
 
 def read_sqlite(path: Path, sql: str, *values: object) -> list[tuple[Any, ...]]:

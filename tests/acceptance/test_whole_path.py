@@ -1,17 +1,15 @@
 """A PACS sends a real chest CT; a SEG comes back into its study, a record reaches central, a verdict comes out."""
 
 import json
-import os
 import time
 from collections.abc import Callable, Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import pytest
 from pydicom import Dataset, dcmread
 
-from tests.acceptance.hosts import TRACEBACK, Central, Site
+from tests.acceptance.hosts import TRACEBACK, Central, Site, destination_of
 from tests.acceptance.topics import read_topic
 from tests.peers.dcmtk import Dciodvfy, Dcmtk
 from tests.peers.kafka import KafkaBroker, console_consume
@@ -54,16 +52,12 @@ def test_a_real_ct_from_the_pacs_to_the_verdict(
     check_status_and_lookup(site, event_id, dcmread(ct / "000000.dcm", stop_before_pixels=True))
 
     for host in (site, central):
-        children = group_of(host.process.pid)
+        children = host.members()
         began = time.monotonic()
         assert host.stop() == 0, host.log()
         assert time.monotonic() - began < STOP_S
         assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]
         assert TRACEBACK not in host.log()
-
-
-def destination_of(orthanc: Orthanc) -> dict[str, Any]:
-    return {"name": "pacs", "ae_title": orthanc.ae_title, "host": "127.0.0.1", "port": orthanc.dicom_port}
 
 
 def check_seg(orthanc: Orthanc, ct_files: Sequence[Path], dciodvfy: Dciodvfy, folder: Path) -> None:
@@ -130,16 +124,3 @@ def check_status_and_lookup(site: Site, event_id: str, source: Dataset) -> None:
     unknown = site.cli("lookup", "0" * 36, "-c", site.settings)
     assert unknown.returncode == 1
     assert TRACEBACK not in unknown.stderr
-
-
-def group_of(leader: int) -> list[int]:
-    """The processes of a process group, from /proc."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                if os.getpgid(int(entry.name)) == leader:
-                    found.append(int(entry.name))
-            except ProcessLookupError:
-                continue
-    return found
