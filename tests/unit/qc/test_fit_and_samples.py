@@ -182,7 +182,7 @@ def test_a_phantom_is_graded_with_a_model_that_sees_degraded_images(chest: Phant
 def test_samples_come_phantom_by_phantom() -> None:
     done: list[tuple[int, int]] = []
     samples = build_samples(
-        [3, 4], segmenter=None, grids=[GRID], plan=Plan(truth_defects=1), progress=lambda *at: done.append(at)
+        [4, 5], segmenter=None, grids=[GRID], plan=Plan(truth_defects=1), progress=lambda *at: done.append(at)
     )
-    assert [sample.group for sample in samples] == [3, 3, 4, 4]
+    assert [sample.group for sample in samples] == [4, 4, 5, 5]
     assert done == [(1, 2), (2, 2)]
