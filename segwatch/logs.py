@@ -46,10 +46,18 @@ class TextFormatter(logging.Formatter):
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
+def _without_library_traceback(record: logging.LogRecord) -> bool:
+    """Keep what a library says, drop its traceback: a broker that is away is no defect, and frames may quote data."""
+    if record.name.partition(".")[0] in LIBRARY_LEVELS:
+        record.exc_info = record.exc_text = None
+    return True
+
+
 def start_logging(level: str, style: Literal["text", "json"]) -> None:
     """Send this process's log to standard error, and keep libraries from logging what they see."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if style == "json" else TextFormatter())
+    handler.addFilter(_without_library_traceback)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)

@@ -1,0 +1,64 @@
+"""The log on standard error: one line an event, and libraries kept short."""
+
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from segwatch.logs import LIBRARY_LEVELS, start_logging
+
+
+@pytest.fixture(autouse=True)
+def _as_before() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    levels = {name: logging.getLogger(name).level for name in LIBRARY_LEVELS}
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    for name, old in levels.items():
+        logging.getLogger(name).setLevel(old)
+
+
+def fail_in(name: str) -> None:
+    try:
+        raise ConnectionRefusedError("quoted data")
+    except ConnectionRefusedError:
+        logging.getLogger(name).exception("it went wrong")
+
+
+@pytest.mark.parametrize("style", ["text", "json"])
+def test_a_library_is_heard_without_its_traceback(style: str, capsys: pytest.CaptureFixture[str]) -> None:
+    start_logging("DEBUG", "json" if style == "json" else "text")
+    fail_in("kafka.net.transport")
+    written = capsys.readouterr().err
+    assert "it went wrong" in written
+    assert "Traceback" not in written
+    assert "quoted data" not in written
+
+
+def test_our_own_defects_keep_theirs(capsys: pytest.CaptureFixture[str]) -> None:
+    start_logging("INFO", "text")
+    fail_in("segwatch.somewhere")
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_json_is_one_object_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    start_logging("INFO", "json")
+    logging.getLogger("segwatch.worker").warning("series %s: %s", "abc", "two\nlines")
+    (line,) = capsys.readouterr().err.splitlines()
+    event = json.loads(line)
+    assert (event["level"], event["logger"], event["message"]) == (
+        "WARNING",
+        "segwatch.worker",
+        "series abc: two\nlines",
+    )
+    assert event["time"].endswith("Z")
+
+
+def test_libraries_that_quote_data_sets_are_quiet_at_debug(capsys: pytest.CaptureFixture[str]) -> None:
+    start_logging("DEBUG", "text")
+    logging.getLogger("pynetdicom.assoc").error("Patient ID 4711")
+    logging.getLogger("sqlalchemy.engine").info("INSERT 4711")
+    assert capsys.readouterr().err == ""
