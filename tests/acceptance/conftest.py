@@ -47,6 +47,14 @@ def quick_model(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture
+def slow_model(tmp_path: Path) -> str:
+    """Manifest of a model whose small patches overlap much: many seconds."""
+    content = one_node_model(shape=(1, 1, 16, 16, 16))
+    manifest = write_package(tmp_path / "slow", content, name="slow", version="1", window_hu=[0, 400], overlap=0.8)
+    return str(manifest)
+
+
+@pytest.fixture
 def make_site(segwatch_cli: SegwatchCli) -> Callable[..., Site]:
     """A function that sets up a site: `make_site("clinic", {"listener.quiet_seconds": 1.0}, [destination])`."""
 

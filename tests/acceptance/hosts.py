@@ -50,10 +50,12 @@ class Host:
 
     command: str
 
-    def __init__(self, cli: SegwatchCli, settings: Path) -> None:
-        """Run by `cli` over a settings file that exists."""
+    def __init__(self, cli: SegwatchCli, settings: Path, command: str = "", *options: str) -> None:
+        """Run `command`, by default the host's own, by `cli` over a settings file that exists."""
         self.cli = cli
         self.settings = settings
+        self.command = command or self.command
+        self._options = options
         self._processes: list[ServerProcess] = []
         self._leader = 0
 
@@ -64,7 +66,9 @@ class Host:
 
     def launch(self, environment: Mapping[str, str] | None = None) -> ServerProcess:
         """Start it in the background and return at once."""
-        self._processes.append(self.cli.start(self.command, "-c", self.settings, environment=environment))
+        self._processes.append(
+            self.cli.start(self.command, "-c", self.settings, *self._options, environment=environment)
+        )
         self._leader = self.process.pid
         return self.process
 

@@ -15,8 +15,6 @@ from tests.peers.dcmtk import Dcmtk
 from tests.peers.kafka import KafkaBroker
 from tests.peers.orthanc import Orthanc
 from tests.peers.waiting import wait_until
-from tests.unit.inference.packages import write_package
-from tests.unit.inference.tiny_onnx import one_node_model
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")]
 
@@ -108,14 +106,6 @@ def make_scene(
         return scene
 
     return make
-
-
-@pytest.fixture
-def slow_model(tmp_path: Path) -> str:
-    """Manifest of a model whose small patches overlap much: many seconds."""
-    content = one_node_model(shape=(1, 1, 16, 16, 16))
-    manifest = write_package(tmp_path / "slow", content, name="slow", version="1", window_hu=[0, 400], overlap=0.8)
-    return str(manifest)
 
 
 @pytest.fixture
