@@ -90,7 +90,7 @@ def series_status(row: SeriesRow, job: Job | None, items: Sequence[OutboxItem]) 
     ended_at = max((item.done_at or 0.0 for item in mine), default=None) if state is SeriesState.DONE else None
     reason, detail = (job.reason, job.detail) if job is not None else (None, None)
     if row.decided_at is not None:
-        reason, detail = f"{row.state.value} by {row.decided_by}", row.decided_why
+        reason, detail = row.state.value, f"by {row.decided_by}: {row.decided_why}"
     return SeriesStatus(
         key=row.series_key,
         version=row.version,

@@ -81,7 +81,7 @@ def test_rejecting_takes_back_what_was_not_sent(site: SiteRoom, ct: list[Path]) 
     assert "2 unsent" in site.acts().reject(key, by="jane", reason="wrong patient", now=NOW + 1)
     status = status_of(site).series[0]
     assert (status.state, status.waiting_for) == (SeriesState.REJECTED, ())
-    assert "jane" in (status.reason or "")
+    assert (status.reason, status.detail) == ("rejected_by_person", "by jane: wrong patient")
 
 
 def test_a_rejected_series_that_waits_is_not_segmented(site: SiteRoom, ct: list[Path]) -> None:
