@@ -44,6 +44,8 @@ def test_a_real_chest_ct_gives_seg_preview_record_and_verdict(
     source, seg = dcmread(test_data / "chest_lidc0001" / "000000.dcm"), dcmread(files["seg.dcm"])
     assert seg.StudyInstanceUID == source.StudyInstanceUID
     assert seg.SeriesInstanceUID != source.SeriesInstanceUID
+    assert seg.pixel_array.any()
+    assert found["metrics"]["lesion_volume"] > 0
     assert files["preview.png"].read_bytes().startswith(b"\x89PNG")
 
     record = decode_record(files["record.json"].read_bytes())

@@ -79,6 +79,7 @@ def check_seg(orthanc: Orthanc, ct_files: Sequence[Path], dciodvfy: Dciodvfy, fo
     (referenced,) = seg.ReferencedSeriesSequence
     assert referenced.SeriesInstanceUID == sources[0].SeriesInstanceUID
     assert {item.ReferencedSOPInstanceUID for item in referenced.ReferencedInstanceSequence} == set(positions)
+    assert seg.pixel_array.any()
     for frame in seg.PerFrameFunctionalGroupsSequence:
         check_frame(frame, positions)
 
