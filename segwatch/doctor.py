@@ -101,6 +101,7 @@ def _answers(own: Destination) -> bool:
 def _model(settings: SiteSettings) -> str:
     package = load_model_package(settings.model.manifest or reference_manifest())
     identity = package.identity
+    wiring.check_model_name(identity)
     return f"{identity.name} {identity.version}, SHA-256 {identity.sha256[:12]} as in the manifest"
 
 

@@ -103,13 +103,18 @@ def series_status(row: SeriesRow, job: Job | None, items: Sequence[OutboxItem]) 
         waiting_for=tuple(_waiting(item) for item in mine if item.state is not ItemState.DONE),
         received_at=row.first_at,
         ended_at=ended_at,
-        turnaround_s=None if ended_at is None else ended_at - _arrived_at(row),
+        turnaround_s=None if ended_at is None else ended_at - _begun_at(row, job),
         purged=row.purged_at is not None,
     )
 
 
-def _arrived_at(row: SeriesRow) -> float:
-    """When the last instance of the version came; late ones move `last_at` on, so the completion stands in for it."""
+def _begun_at(row: SeriesRow, job: Job | None) -> float:
+    """When the last instance of the version came, or a person had it reprocessed.
+
+    Late instances move `last_at` on, so the completion stands in for it then.
+    """
+    if job is not None and job.generation > 0:
+        return job.queued_at
     return row.completed_at if row.n_late and row.completed_at is not None else row.last_at
 
 

@@ -17,6 +17,7 @@ from inference.errors import ModelPackageError
 from inference.model_package import load_model_package, reference_manifest
 from inference.onnx_segmenter import OnnxSegmenter
 from inference.read_series import ReadLimits
+from inference.segmentation import ModelIdentity
 from inference.segmenter import Segmenter
 from inference.sql_queue import SqlJobQueue
 from inference.sql_queue import metadata as queue_metadata
@@ -131,11 +132,8 @@ def site_identity(settings: SiteSettings) -> SiteIdentity:
     )
 
 
-def make_pipeline(
-    settings: SiteSettings, segmenter: Segmenter, identity: SiteIdentity, *, seg_note: str = ""
-) -> Pipeline:
-    """Put the stages together. Raises `ModelPackageError` when the model's name cannot stand in a record."""
-    model = segmenter.model
+def check_model_name(model: ModelIdentity) -> None:
+    """Check that a model's name and version can stand in a quality record. Raises `ModelPackageError`."""
     try:
         ModelReference(name=model.name, version=model.version, sha256=model.sha256)
     except ValidationError as error:
@@ -144,6 +142,13 @@ def make_pipeline(
             f"the manifest's {fields} cannot stand in a quality record: use a lower-case name such as lesion-net and a "
             "version such as 1.2.0"
         ) from None
+
+
+def make_pipeline(
+    settings: SiteSettings, segmenter: Segmenter, identity: SiteIdentity, *, seg_note: str = ""
+) -> Pipeline:
+    """Put the stages together. Raises `ModelPackageError` when the model's name cannot stand in a record."""
+    check_model_name(segmenter.model)
     limits = ReadLimits(minimum_slices=settings.read.minimum_slices, maximum_voxels=settings.read.maximum_voxels)
     return Pipeline(segmenter, limits, identity, seg_note)
 

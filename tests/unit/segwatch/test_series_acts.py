@@ -56,6 +56,9 @@ def test_reprocessing_makes_another_generation_and_keeps_who_and_why(site: SiteR
     assert len(set(ids)) == 2
     assert [(act.kind.value, act.by, act.reason) for act in acts] == [("reprocess", "jane", "new model")]
     assert site.segmenter.calls == 2
+    site.now += 5
+    site.confirm_everything()
+    assert status_of(site).series[0].turnaround_s == 6.0, "from the person's wish, not from the first reception"
 
 
 def test_reprocessing_takes_late_instances_in_as_the_next_version(site: SiteRoom, ct: list[Path]) -> None:
