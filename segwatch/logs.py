@@ -10,10 +10,11 @@ import time
 from typing import Literal
 
 LIBRARY_LEVELS = {
-    # pynetdicom logs the identifiers of data sets at DEBUG and INFO, kafka-python and sqlalchemy the payloads
+    # pynetdicom logs the identifiers of data sets at DEBUG and INFO, kafka-python and sqlalchemy the payloads;
+    # kafka-python also fills a log several times a second while a broker is away, which our own lines tell once a try
     "pynetdicom": logging.CRITICAL,
     "pydicom": logging.ERROR,
-    "kafka": logging.WARNING,
+    "kafka": logging.CRITICAL,
     "sqlalchemy": logging.WARNING,
     "highdicom": logging.ERROR,
     "PIL": logging.WARNING,
@@ -47,7 +48,7 @@ class TextFormatter(logging.Formatter):
 
 
 def _without_library_traceback(record: logging.LogRecord) -> bool:
-    """Keep what a library says, drop its traceback: a broker that is away is no defect, and frames may quote data."""
+    """Keep what a library says, drop its traceback: whoever called it says what it means, and frames may quote data."""
     if record.name.partition(".")[0] in LIBRARY_LEVELS:
         record.exc_info = record.exc_text = None
     return True

@@ -31,7 +31,7 @@ def fail_in(name: str) -> None:
 @pytest.mark.parametrize("style", ["text", "json"])
 def test_a_library_is_heard_without_its_traceback(style: str, capsys: pytest.CaptureFixture[str]) -> None:
     start_logging("DEBUG", "json" if style == "json" else "text")
-    fail_in("kafka.net.transport")
+    fail_in("highdicom.seg")
     written = capsys.readouterr().err
     assert "it went wrong" in written
     assert "Traceback" not in written
@@ -57,8 +57,9 @@ def test_json_is_one_object_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert event["time"].endswith("Z")
 
 
-def test_libraries_that_quote_data_sets_are_quiet_at_debug(capsys: pytest.CaptureFixture[str]) -> None:
+def test_libraries_that_quote_data_or_repeat_themselves_are_quiet_at_debug(capsys: pytest.CaptureFixture[str]) -> None:
     start_logging("DEBUG", "text")
     logging.getLogger("pynetdicom.assoc").error("Patient ID 4711")
+    logging.getLogger("kafka.net.manager").error("no broker, several times a second")
     logging.getLogger("sqlalchemy.engine").info("INSERT 4711")
     assert capsys.readouterr().err == ""
