@@ -30,7 +30,7 @@ from reporter.association import Destination
 from reporter.delivery import CStoreSender
 from reporter.send_folder import send_folder
 from reporter.storage_folder import FolderDestination
-from segwatch import wiring
+from segwatch import listener_wiring, wiring
 from segwatch.pipeline import Progress
 from segwatch.settings import SiteSettings, load_settings
 from segwatch.settings_text import site_toml
@@ -116,7 +116,7 @@ def _receive(settings: SiteSettings, engine: Any, ct: Path) -> float:
         if event.kind is IntakeEventKind.COMPLETE:
             complete.set()
 
-    with wiring.running_listener(settings, engine, observe=observe) as port:
+    with listener_wiring.running_listener(settings, engine, observe=observe) as port:
         start = time.perf_counter()
         _send(ct, port)
         seconds = time.perf_counter() - start

@@ -10,7 +10,7 @@ import socket
 import sys
 import threading
 import time
-from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, cast
 
@@ -18,6 +18,7 @@ from pynetdicom import evt
 from pynetdicom.association import Association
 from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
+from dicom_listener.association_report import AssociationEnd, AssociationReport, Tally
 from dicom_listener.errors import in_short
 
 LOGGER = logging.getLogger(__name__)
@@ -27,15 +28,6 @@ _HEADER_BYTES = 6
 """PDU type, a reserved byte, and the length as four bytes, big endian."""
 MAXIMUM_ASSOCIATE_BYTES = 1024 * 1024
 """Longest A-ASSOCIATE-RQ; 128 presentation contexts with every transfer syntax make about 200 kB."""
-
-
-class Tally:
-    """What happened on one association, for its log line."""
-
-    def __init__(self) -> None:
-        self.began = time.monotonic()
-        self.counts: Counter[str] = Counter()
-        self.bytes = 0
 
 
 class ListenerServer(ThreadedAssociationServer):
@@ -50,6 +42,7 @@ class ListenerServer(ThreadedAssociationServer):
         self.first_pdu_seconds = 30.0
         self.idle_seconds = 60.0
         self.maximum_connections = 100
+        self.on_association_end: Callable[[AssociationReport], None] = _tell_nobody
         self._connections: set[socket.socket] = set()
         self._tallies: dict[Association, Tally] = {}
         self._changed = threading.Condition()
@@ -70,7 +63,7 @@ class ListenerServer(ThreadedAssociationServer):
 
     def begin(self, association: Association) -> Tally:
         """Note that an association runs."""
-        tally = Tally()
+        tally = Tally(time.monotonic())
         with self._changed:
             self._tallies[association] = tally
         return tally
@@ -86,7 +79,7 @@ class ListenerServer(ThreadedAssociationServer):
     def tally(self, association: Association) -> Tally:
         """The tally of an association that runs."""
         with self._changed:
-            return self._tallies.get(association) or Tally()
+            return self._tallies.get(association) or Tally(time.monotonic())
 
     def abort_all(self, seconds: float) -> bool:
         """Abort what runs and wait until every connection ended; False when some did not within the time.
@@ -124,7 +117,9 @@ class ConnectionHandler(RequestHandler):
             evt.trigger(association, evt.EVT_CONN_OPEN, {"address": self.client_address})
             association.start()
             association.join()
-            _log(association, tally, self.client_address[0])
+            report = _report(association, tally, self.client_address[0])
+            _log(report)
+            server.on_association_end(report)
         finally:
             server.shutdown_request(self.request)
             server.end(self.request, association)
@@ -149,19 +144,36 @@ def _end_waiting(event: evt.Event) -> None:
         event.assoc.dul.to_user_queue.put(nothing)
 
 
-def _log(association: Association, tally: Tally, address: str) -> None:
+def _tell_nobody(_report: AssociationReport) -> None:
+    return
+
+
+def _report(association: Association, tally: Tally, address: str) -> AssociationReport:
+    end = AssociationEnd.ABORTED
     if association.is_rejected:
-        end = "rejected"
+        end = AssociationEnd.REJECTED
     elif association.is_released:
-        end = "released"
-    else:
-        end = "aborted"  # by either side, or the connection broke
+        end = AssociationEnd.RELEASED
+    requested = association.requestor.primitive
+    return AssociationReport(
+        end=end,
+        calling_ae_title=association.requestor.ae_title.strip(),
+        called_ae_title="" if requested is None else requested.called_ae_title.strip(),
+        address=address,
+        seconds=time.monotonic() - tally.began,
+        bytes=tally.bytes,
+        counts=dict(tally.counts),
+        series_keys=frozenset(tally.series_keys),
+    )
+
+
+def _log(report: AssociationReport) -> None:
     LOGGER.info(
         "association %s: calling=%s address=%s seconds=%.1f bytes=%d %s",
-        end,
-        association.requestor.ae_title or "-",
-        address,
-        time.monotonic() - tally.began,
-        tally.bytes,
-        " ".join(f"{name}={count}" for name, count in sorted(tally.counts.items())) or "no instances",
+        report.end,
+        report.calling_ae_title or "-",
+        report.address,
+        report.seconds,
+        report.bytes,
+        " ".join(f"{name}={count}" for name, count in sorted(report.counts.items())) or "no instances",
     )

@@ -20,35 +20,18 @@ from pydicom.uid import (
 )
 from pynetdicom import AE, _config, build_context, evt
 
-from dicom_listener.associations import ConnectionHandler, ListenerServer, Tally
-from dicom_listener.errors import (
-    InvalidInstanceError,
-    ListenerError,
-    PortError,
-    SpoolError,
-    SpoolFullError,
-    UnreadableInstanceError,
-    in_short,
-)
+from dicom_listener.association_report import AssociationReport
+from dicom_listener.associations import ConnectionHandler, ListenerServer
+from dicom_listener.errors import InvalidInstanceError, PortError
 from dicom_listener.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from dicom_listener.spool import Spool
+from dicom_listener.store_service import SUCCESS, StoreService
 from dicom_listener.stored import StoredInstance, StoreRequest
 from dicom_listener.transfer_syntaxes import STORAGE_TRANSFER_SYNTAXES, UNCOMPRESSED
 
 LOGGER = logging.getLogger(__name__)
 
-SUCCESS = 0x0000
 _VERIFICATION = "1.2.840.10008.1.1"
-_PROCESSING_FAILURE = (0x0110, "Segwatch failed to store the instance")
-
-STATUS_OF_ERROR: tuple[tuple[type[ListenerError], int, str], ...] = (
-    # PS3.4 table B.2-1 and PS3.7 annex C; the first row that fits counts
-    (SpoolFullError, 0xA700, "Spool over its limit, send again later"),
-    (SpoolError, 0x0110, "Spool cannot be written"),
-    (UnreadableInstanceError, 0xC000, "Data set cannot be parsed"),
-    (InvalidInstanceError, 0xA900, "Identifiers missing or not those of request"),
-)
-"""DIMSE status and Error Comment (at most 64 characters) for what storing may raise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +75,7 @@ class StorageScp:
         host: str,
         port: int,
         on_stored: Callable[[StoredInstance], None],
+        on_association_end: Callable[[AssociationReport], None] | None = None,
         settings: ScpSettings | None = None,
     ) -> None:
         """Make a provider that does nothing before `start`.
@@ -102,12 +86,13 @@ class StorageScp:
             host: address to listen on; "" or 0.0.0.0 for every interface.
             port: TCP port; 0 lets the system choose one.
             on_stored: told of each durable instance before its sender, from the association's thread.
+            on_association_end: told what happened on each association, from its thread.
             settings: negotiation and limits.
         """
-        self._spool = spool
         self._ae_title = ae_title
         self._address = (host, port)
-        self._on_stored = on_stored
+        self._service = StoreService(spool, on_stored)
+        self._on_association_end = on_association_end
         self._settings = settings or ScpSettings()
         self._server: ListenerServer | None = None
         self._thread: threading.Thread | None = None
@@ -175,29 +160,13 @@ class StorageScp:
         server.first_pdu_seconds = settings.first_pdu_seconds
         server.idle_seconds = settings.idle_seconds
         server.maximum_connections = 2 * settings.maximum_associations
+        if self._on_association_end is not None:
+            server.on_association_end = self._on_association_end
         return server
 
     def _on_c_store(self, event: Any) -> int | Dataset:  # noqa: ANN401 (pynetdicom ships no types)
-        server = self._server
-        tally = Tally() if server is None else server.tally(event.assoc)
-        try:
-            stored = self._store(event)
-        except ListenerError as error:
-            tally.counts["refused"] += 1
-            LOGGER.warning("instance refused: %s", error)
-            return _failure(error)
-        except Exception as error:  # noqa: BLE001 (last resort: the association goes on, the sender is told)
-            tally.counts["failed"] += 1
-            LOGGER.error("instance not stored: %s", in_short(error))
-            return _failure(error)
-        tally.counts[stored.outcome.value] += 1
-        tally.bytes += stored.instance.size_bytes
-        return SUCCESS
-
-    def _store(self, event: Any) -> StoredInstance:  # noqa: ANN401 (pynetdicom ships no types)
-        request = event.request
-        if request.AffectedSOPClassUID != event.context.abstract_syntax:
-            raise InvalidInstanceError("SOP Class UID of request and presentation context differ")
+        server, request = self._server, event.request
+        assert server is not None  # noqa: S101 (it serves this association)
         parameters = StoreRequest(
             sop_class_uid=str(request.AffectedSOPClassUID),
             sop_instance_uid=str(request.AffectedSOPInstanceUID),
@@ -205,17 +174,17 @@ class StorageScp:
             calling_ae_title=event.assoc.requestor.ae_title.strip(),
             called_ae_title=event.assoc.requestor.primitive.called_ae_title.strip(),
         )
-        stored = self._spool.store(parameters, request.DataSet.getbuffer())
-        self._on_stored(stored)
-        return stored
+        reception = self._service.begin(parameters, server.tally(event.assoc))
+        if parameters.sop_class_uid != event.context.abstract_syntax:
+            reception.refuse(InvalidInstanceError("SOP Class UID of request and presentation context differ"))
+        reception.write(request.DataSet.getbuffer())
+        answer = reception.finish()
+        if answer.status == SUCCESS:
+            return SUCCESS
+        failure = Dataset()
+        failure.Status, failure.ErrorComment = answer.status, answer.comment
+        return failure
 
 
 def _on_c_echo(_event: object) -> int:
     return SUCCESS
-
-
-def _failure(error: Exception) -> Dataset:
-    rows = ((status, comment) for kind, status, comment in STATUS_OF_ERROR if isinstance(error, kind))
-    answer = Dataset()
-    answer.Status, answer.ErrorComment = next(rows, _PROCESSING_FAILURE)
-    return answer

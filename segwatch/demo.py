@@ -34,7 +34,7 @@ from qc.stream.messages import Message
 from qc.stream.topics import VERDICTS, Subscription, metrics_topic
 from reporter import outbox
 from reporter.storage_folder import FolderDestination
-from segwatch import wiring
+from segwatch import listener_wiring, wiring
 from segwatch.central_wiring import running_central
 from segwatch.commands.setup import write_key, write_new
 from segwatch.errors import UsageError
@@ -163,7 +163,7 @@ def prepared_demo(out: Path) -> Iterator[Demo]:
         engine = wiring.make_state_engine(settings)
         events: queue.SimpleQueue[IntakeEvent] = queue.SimpleQueue()
         with (
-            wiring.running_listener(settings, engine, observe=events.put) as port,
+            listener_wiring.running_listener(settings, engine, observe=events.put) as port,
             running_central(central_settings) as consumer,
         ):
             yield Demo(settings, engine, events, port, pacs, consumer)

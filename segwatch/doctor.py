@@ -12,7 +12,7 @@ from qc.metric_set import LESION_CORE_1
 from qc.stream.kafka_admin import DAY_MS, TopicSettings, check_broker
 from qc.stream.topics import metrics_topic
 from reporter.association import Destination, echo
-from segwatch import wiring
+from segwatch import listener_wiring, wiring
 from segwatch.errors import ROOM_ERRORS, UsageError
 from segwatch.settings import SiteSettings
 from segwatch.stream_wiring import kafka_connection, make_sink
@@ -66,7 +66,7 @@ def _state(settings: SiteSettings) -> str:
 
 
 def _spool(settings: SiteSettings) -> str:
-    usage = wiring.make_spool(settings).usage()
+    usage = listener_wiring.make_spool(settings).usage()
     if usage.refusal is not None:
         raise UsageError(f"instances are refused: {usage.refusal}; make room, or move site.data_dir to a larger disk")
     return f"{usage.instances} instances, disk {usage.disk_used_share:.0%} full"

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError, field_validator
 from pydantic_core import ErrorDetails
 
 from segwatch.errors import SettingsError
+from segwatch.settings_listener import ListenerSection
 from segwatch.settings_sections import (
     KAFKA_PASSWORD_VARIABLE,
     SITE_SECRET_VARIABLE,
@@ -25,7 +26,6 @@ from segwatch.settings_sections import (
     DestinationSection,
     DetectorSection,
     KafkaSection,
-    ListenerSection,
     LogSection,
     ModelSection,
     ReadSection,

@@ -1,7 +1,7 @@
 """The tables of the settings files: frozen, closed, every key documented with its unit and default."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -16,7 +16,10 @@ SITE_ID = r"^[a-z0-9][a-z0-9-]{0,62}$"
 
 
 class Section(BaseModel):
-    """A table of the settings file: frozen, closed."""
+    """A table of the settings file: frozen, closed. One that may stand several times has an `example`."""
+
+    example: ClassVar[dict[str, Any]] = {}
+    """Values of the table that `segwatch init` writes as a comment."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -34,26 +37,6 @@ class SiteSection(Section):
     )
     period: Literal["day", "week", "month"] = Field(
         "week", description="How exactly a record tells when its CT was acquired: 'day', 'week' or 'month'."
-    )
-
-
-class ListenerSection(Section):
-    """The DICOM storage SCP."""
-
-    ae_title: str = Field("SEGWATCH", pattern=AE_TITLE, description="Own AE title, 1 to 16 characters.")
-    host: str = Field("0.0.0.0", description="Address to listen on; 0.0.0.0 is every interface.")  # noqa: S104 (a PACS reaches it from another host)
-    port: int = Field(11112, ge=0, le=65535, description="TCP port; 0 lets the system choose one.")
-    quiet_seconds: float = Field(
-        30.0, gt=0, description="A series is complete when no instance came for this long, in seconds."
-    )
-    maximum_wait_seconds: float = Field(
-        3600.0, gt=0, description="A series is complete at the latest this long after its first instance, in seconds."
-    )
-    require_called_ae_title: bool = Field(False, description="Refuse associations that call another AE title.")
-    maximum_associations: int = Field(50, ge=1, description="Associations served at once; further ones are refused.")
-    maximum_pdu_bytes: int = Field(131072, ge=4096, le=1048576, description="Largest PDU announced to senders, bytes.")
-    idle_seconds: float = Field(
-        60.0, gt=0, description="An association that is silent for this long is aborted, seconds."
     )
 
 
@@ -130,6 +113,8 @@ class DetectorSection(Section):
 
 class DestinationSection(Section):
     """A DICOM node that gets the results."""
+
+    example: ClassVar[dict[str, Any]] = {"name": "pacs", "ae_title": "ORTHANC", "host": "127.0.0.1", "port": 4242}
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$", description="Short name in `status`: a-z, 0-9 and '-'.")
     ae_title: str = Field(pattern=AE_TITLE, description="AE title of the destination.")

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from segwatch.settings import CentralSettings, SiteSettings
-from segwatch.settings_sections import DestinationSection
+from segwatch.settings_sections import Section
 
 WIDTH = 110
 
@@ -39,7 +39,7 @@ def settings_markdown() -> str:
     for title, kind in (("Site", SiteSettings), ("Central", CentralSettings)):
         parts.append(f"## {title}")
         for name, section in _sections(kind, ""):
-            head = f"### `[[{name}]]`" if section is DestinationSection else f"### `[{name}]`"
+            head = f"### `[[{name}]]`" if section.example else f"### `[{name}]`"
             rows = [
                 f"| `{key}` | {_default_text(field)} | {field.description} |"
                 for key, field in section.model_fields.items()
@@ -54,8 +54,8 @@ def settings_markdown() -> str:
 def _file(title: str, kind: type[BaseModel], given: Mapping[str, Any]) -> Iterator[str]:
     yield f"# {title} A key that is commented out has the value shown."
     for name, section in _sections(kind, ""):
-        if section is DestinationSection:
-            yield from _destinations(given.get("destinations", ()))
+        if section.example:
+            yield from _repeated(name, section, given.get(name, ()))
             continue
         yield ""
         yield f"# {section.__doc__}"
@@ -71,19 +71,21 @@ def _file(title: str, kind: type[BaseModel], given: Mapping[str, Any]) -> Iterat
                 yield f"# {key} = {_toml(field.default)}" if field.default is not None else f"# {key} = "
 
 
-def _destinations(given: tuple[Mapping[str, Any], ...]) -> Iterator[str]:
+def _repeated(name: str, section: type[Section], given: tuple[Mapping[str, Any], ...]) -> Iterator[str]:
     yield ""
-    yield f"# {DestinationSection.__doc__} Repeat the table for each."
+    yield f"# {section.__doc__} Repeat the table for each."
     mark = "" if given else "# "
-    example = {"name": "pacs", "ae_title": "ORTHANC", "host": "127.0.0.1", "port": 4242}
-    for table in given or (example,):
-        yield f"{mark}[[destinations]]"
-        for key, field in DestinationSection.model_fields.items():
+    for table in given or (section.example,):
+        yield f"{mark}[[{name}]]"
+        for key, field in section.model_fields.items():
             yield f"# {field.description}"
-            yield f"{mark}{key} = {_toml(table[key])}"
+            if key in table:
+                yield f"{mark}{key} = {_toml(table[key])}"
+            else:
+                yield f"# {key} = {_toml(field.default)}" if field.default is not None else f"# {key} = "
 
 
-def _sections(kind: type[BaseModel], prefix: str) -> Iterator[tuple[str, type[BaseModel]]]:
+def _sections(kind: type[BaseModel], prefix: str) -> Iterator[tuple[str, type[Section]]]:
     for name, field in kind.model_fields.items():
         section = _section_of(field)
         if section is not None:
@@ -91,9 +93,9 @@ def _sections(kind: type[BaseModel], prefix: str) -> Iterator[tuple[str, type[Ba
             yield from _sections(section, f"{prefix}{name}.")
 
 
-def _section_of(field: FieldInfo) -> type[BaseModel] | None:
+def _section_of(field: FieldInfo) -> type[Section] | None:
     for candidate in (field.annotation, *getattr(field.annotation, "__args__", ())):
-        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+        if isinstance(candidate, type) and issubclass(candidate, Section):
             return candidate
     return None
 

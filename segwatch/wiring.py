@@ -1,7 +1,5 @@
 """Makes the parts of a site from its settings: the only place where settings and rooms meet."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from importlib.metadata import version as distribution_version
 from pathlib import Path
 
@@ -9,10 +7,6 @@ from pydantic import ValidationError
 from sqlalchemy import Engine
 
 from dicom_listener import state as listener_state
-from dicom_listener.books import IntakeEvent
-from dicom_listener.intake import Intake
-from dicom_listener.scp import ScpSettings, StorageScp
-from dicom_listener.spool import Spool
 from inference.errors import ModelPackageError
 from inference.model_package import load_model_package, reference_manifest
 from inference.onnx_segmenter import OnnxSegmenter
@@ -35,12 +29,13 @@ from segwatch import acts
 from segwatch.database import make_engine, make_tables
 from segwatch.errors import SettingsError
 from segwatch.housekeeping import Housekeeping
+from segwatch.listener_wiring import make_spool
 from segwatch.pipeline import Pipeline, SiteIdentity
 from segwatch.results import STREAM_DESTINATION
 from segwatch.settings import SiteSettings
 from segwatch.settings_sections import DestinationSection
 from segwatch.stream_wiring import make_sink
-from segwatch.worker import Worker, WorkerPlaces, WorkerPolicy, queue_series
+from segwatch.worker import Worker, WorkerPlaces, WorkerPolicy
 
 LEASE_TIMEOUTS = 4
 """A delivery's lease lasts this many network time limits: connecting, negotiating, storing, releasing."""
@@ -59,61 +54,9 @@ def make_state_engine(settings: SiteSettings) -> Engine:
     return engine
 
 
-def make_spool(settings: SiteSettings) -> Spool:
-    """Open the spool. Raises `SpoolError`."""
-    return Spool(
-        settings.site.data_dir / "spool",
-        high_watermark=settings.spool.high_watermark,
-        minimum_free_bytes=settings.spool.minimum_free_bytes,
-    )
-
-
 def results_root(settings: SiteSettings) -> Path:
     """Folder of the results."""
     return settings.site.data_dir / "results"
-
-
-@contextmanager
-def running_listener(
-    settings: SiteSettings, engine: Engine, *, observe: Callable[[IntakeEvent], None] | None = None
-) -> Iterator[int]:
-    """Run the listener while the block runs; gives the port. `observe` is told of series that are complete.
-
-    Raises:
-        PortError: the port is taken.
-        SpoolError: the spool cannot be used, or another listener uses it.
-    """
-    spool, listener = make_spool(settings), settings.listener
-    intake = Intake(
-        spool,
-        engine,
-        quiet_seconds=listener.quiet_seconds,
-        maximum_wait_seconds=listener.maximum_wait_seconds,
-        on_complete=queue_series(SqlJobQueue()),
-        observe=observe,
-    )
-    scp = StorageScp(
-        spool,
-        ae_title=listener.ae_title,
-        host=listener.host,
-        port=listener.port,
-        on_stored=intake.add,
-        settings=ScpSettings(
-            require_called_ae_title=listener.require_called_ae_title,
-            maximum_associations=listener.maximum_associations,
-            maximum_pdu_bytes=listener.maximum_pdu_bytes,
-            idle_seconds=listener.idle_seconds,
-        ),
-    )
-    intake.start()
-    try:
-        scp.start()
-        try:
-            yield scp.port
-        finally:
-            scp.stop()  # first: nothing new comes in while the intake writes what it has
-    finally:
-        intake.stop()
 
 
 def make_segmenter(settings: SiteSettings) -> OnnxSegmenter:

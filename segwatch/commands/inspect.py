@@ -13,7 +13,7 @@ from dicom_listener.spool import SpoolUsage
 from inference.sql_queue import SqlJobQueue
 from reporter import outbox
 from reporter.outbox_summary import DestinationSummary
-from segwatch import wiring
+from segwatch import listener_wiring, wiring
 from segwatch.commands.console import SITE_FILE, AsJson, SiteFile, console, print_json, site_settings
 from segwatch.status import SeriesStatus, SiteStatus, site_status
 
@@ -30,7 +30,7 @@ def status(
     """Show series by state, what waits in the outbox and why, the spool, and the turnaround time."""
     settings = site_settings(config)
     engine = wiring.make_state_engine(settings)
-    usage = wiring.make_spool(settings).usage()
+    usage = listener_wiring.make_spool(settings).usage()
     with engine.begin() as connection:
         found = site_status(connection, SqlJobQueue(), usage)
     if as_json:

@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from inference.sql_queue import SqlJobQueue
-from segwatch import wiring
+from segwatch import listener_wiring, wiring
 from segwatch.acts import find_acts
 from segwatch.commands.console import SITE_FILE, SiteFile, console, site_settings
 from segwatch.commands.inspect import SHOWN_KEY, local_time
@@ -32,7 +32,7 @@ def _actor(given: str) -> str:
 def _acts(config: Path) -> SeriesActs:
     settings = site_settings(config)
     engine = wiring.make_state_engine(settings)
-    return SeriesActs(engine, wiring.make_spool(settings), SqlJobQueue(), wiring.results_root(settings))
+    return SeriesActs(engine, listener_wiring.make_spool(settings), SqlJobQueue(), wiring.results_root(settings))
 
 
 @app.command("reprocess")

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from reporter.outbox_runner import OutboxRunner
-from segwatch import wiring
+from segwatch import listener_wiring, wiring
 from segwatch.commands.console import SITE_FILE, SiteFile, error_console
 from segwatch.commands.console import site_settings as load_site
 from segwatch.housekeeping import Housekeeper
@@ -45,7 +45,7 @@ def listen(config: SiteFile = SITE_FILE, stop_at_eof: StopAtEof = False) -> None
     """Run the DICOM listener alone: receive instances, and queue series that are complete."""
     settings = load_site(config)
     stop = stop_event(at_end_of_input=stop_at_eof)
-    with wiring.running_listener(settings, wiring.make_state_engine(settings)) as port:
+    with listener_wiring.running_listener(settings, wiring.make_state_engine(settings)) as port:
         announce_ready("listen", f"listening on {settings.listener.host}:{port} as {settings.listener.ae_title}")
         stop.wait()
 

@@ -11,7 +11,7 @@ import pytest
 import typer
 from pydantic import BaseModel
 
-from dicom_listener.scp import STATUS_OF_ERROR, SUCCESS
+from dicom_listener.store_service import STATUS_OF_ERROR, SUCCESS
 from inference.errors import RejectionReason
 from inference.model_package import reference_manifest
 from qc.central.alerts import AlertRule

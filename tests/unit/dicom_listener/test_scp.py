@@ -24,8 +24,9 @@ from dicom_listener.errors import (
     UnreadableInstanceError,
 )
 from dicom_listener.part10 import encode_file_meta
-from dicom_listener.scp import STATUS_OF_ERROR, ScpSettings, StorageScp
+from dicom_listener.scp import ScpSettings, StorageScp
 from dicom_listener.spool import Spool
+from dicom_listener.store_service import STATUS_OF_ERROR
 from dicom_listener.stored import StoreOutcome, StoreRequest
 from dicom_listener.transfer_syntaxes import STORAGE_TRANSFER_SYNTAXES
 from tests.unit.dicom_listener.instances import EXPLICIT_LITTLE, data_set, encode
@@ -75,7 +76,7 @@ def test_every_error_has_its_status_and_the_association_goes_on(
         raise error
 
     with monkeypatch.context() as broken:
-        broken.setattr(listener.spool, "store", fail)
+        broken.setattr(listener.spool, "receive", fail)
         answer = send(association, data_set())
     assert answer.Status == status
     assert 0 < len(answer.ErrorComment) <= 64

@@ -1,0 +1,45 @@
+"""What happened on one association, for its log line, the metrics, and whoever waits for its end."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class AssociationEnd(StrEnum):
+    """How an association ended."""
+
+    RELEASED = "released"
+    ABORTED = "aborted"
+    """By either side, or the connection broke."""
+    REJECTED = "rejected"
+
+
+@dataclass(frozen=True, slots=True)
+class AssociationReport:
+    """Told once, when the association has ended."""
+
+    end: AssociationEnd
+    calling_ae_title: str
+    """Empty when none was sent."""
+    called_ae_title: str
+    address: str
+    """Of the peer."""
+    seconds: float
+    bytes: int
+    """Of the instances that were stored."""
+    counts: Mapping[str, int]
+    """How many instances were `stored`, `duplicate`, `conflict`, `refused` (by a named error) or `failed`."""
+    series_keys: frozenset[str]
+    """Series of which something was stored."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts while an association runs; only its own threads write."""
+
+    began: float
+    """Monotonic clock, seconds."""
+    counts: Counter[str] = field(default_factory=Counter)
+    bytes: int = 0
+    series_keys: set[str] = field(default_factory=set)

@@ -1,0 +1,126 @@
+"""What becomes of a C-STORE request: the spool's verdict as a DIMSE status, whichever way its data set arrives."""
+
+import logging
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from dicom_listener.association_report import Tally
+from dicom_listener.errors import (
+    InvalidInstanceError,
+    ListenerError,
+    SpoolError,
+    SpoolFullError,
+    UnreadableInstanceError,
+    in_short,
+)
+from dicom_listener.incoming import IncomingFile
+from dicom_listener.spool import Spool
+from dicom_listener.stored import StoredInstance, StoreRequest
+
+LOGGER = logging.getLogger(__name__)
+
+SUCCESS = 0x0000
+_PROCESSING_FAILURE = (0x0110, "Segwatch failed to store the instance")
+
+STATUS_OF_ERROR: tuple[tuple[type[ListenerError], int, str], ...] = (
+    # PS3.4 table B.2-1 and PS3.7 annex C; the first row that fits counts
+    (SpoolFullError, 0xA700, "Spool over its limit, send again later"),
+    (SpoolError, 0x0110, "Spool cannot be written"),
+    (UnreadableInstanceError, 0xC000, "Data set cannot be parsed"),
+    (InvalidInstanceError, 0xA900, "Identifiers missing or not those of request"),
+)
+"""DIMSE status and Error Comment (at most 64 characters) for what storing may raise."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreAnswer:
+    """What the sender is told."""
+
+    status: int
+    """DIMSE status (PS3.7 annex C, PS3.4 table B.2-1)."""
+    comment: str = ""
+    """Error Comment, at most 64 characters; empty with Success."""
+
+
+class Reception:
+    """One data set on its way: `write` its fragments in order, then `finish`; or `discard` when it breaks off.
+
+    Nothing is raised: a sender goes on sending whatever happens here, so what failed is answered at the end.
+    """
+
+    def __init__(self, service: "StoreService", request: StoreRequest, tally: Tally) -> None:
+        self._service = service
+        self._tally = tally
+        self._open = ExitStack()
+        self._file: IncomingFile | None = None
+        self._error: Exception | None = None
+        try:
+            self._file = self._open.enter_context(service.spool.receive(request))
+        except Exception as error:  # noqa: BLE001 (kept for the answer)
+            self._error = error
+
+    def refuse(self, error: ListenerError) -> None:
+        """Give the instance up for a reason that the spool does not know; the rest of it is dropped."""
+        self._fail(error)
+
+    def write(self, fragment: bytes | memoryview) -> None:
+        """Append a fragment of the encoded data set; dropped once something failed."""
+        if self._file is None:
+            return
+        try:
+            self._file.write(fragment)
+        except Exception as error:  # noqa: BLE001 (kept for the answer)
+            self._fail(error)
+
+    def finish(self) -> StoreAnswer:
+        """Make the instance durable; when this returns Success, it is."""
+        try:
+            if self._file is not None:
+                self._service.note(self._file.commit(), self._tally)
+        except Exception as error:  # noqa: BLE001 (last resort: the association goes on, the sender is told)
+            self._fail(error)
+        self._open.close()
+        if self._error is None:
+            return StoreAnswer(SUCCESS)
+        return _failure(self._error, self._tally)
+
+    def discard(self) -> None:
+        """Drop what arrived: the association broke off."""
+        self._file = None
+        self._open.close()
+
+    def _fail(self, error: Exception) -> None:
+        self._error = self._error or error
+        self.discard()
+
+
+class StoreService:
+    """Receives data sets into one spool; for any number of threads."""
+
+    def __init__(self, spool: Spool, on_stored: Callable[[StoredInstance], None]) -> None:
+        """`on_stored` is told of each durable instance before its sender, from the sender's thread."""
+        self.spool = spool
+        self._on_stored = on_stored
+
+    def begin(self, request: StoreRequest, tally: Tally) -> Reception:
+        """Begin an instance; whether it can be stored is told by the end of its `Reception`."""
+        return Reception(self, request, tally)
+
+    def note(self, stored: StoredInstance, tally: Tally) -> None:
+        """Tell of an instance that is durable."""
+        self._on_stored(stored)
+        tally.counts[stored.outcome.value] += 1
+        tally.bytes += stored.instance.size_bytes
+        tally.series_keys.add(stored.series_key)
+
+
+def _failure(error: Exception, tally: Tally) -> StoreAnswer:
+    if isinstance(error, ListenerError):
+        tally.counts["refused"] += 1
+        LOGGER.warning("instance refused: %s", error)
+    else:
+        tally.counts["failed"] += 1
+        LOGGER.error("instance not stored: %s", in_short(error))
+    rows = ((status, comment) for kind, status, comment in STATUS_OF_ERROR if isinstance(error, kind))
+    return StoreAnswer(*next(rows, _PROCESSING_FAILURE))

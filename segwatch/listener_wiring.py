@@ -1,0 +1,72 @@
+"""Makes the listener of a site from its settings."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Engine
+
+from dicom_listener.books import IntakeEvent
+from dicom_listener.intake import Intake
+from dicom_listener.peers import Peer
+from dicom_listener.scp import ScpSettings, StorageScp
+from dicom_listener.spool import Spool
+from inference.sql_queue import SqlJobQueue
+from segwatch.settings import SiteSettings
+from segwatch.worker import queue_series
+
+
+def make_spool(settings: SiteSettings) -> Spool:
+    """Open the spool. Raises `SpoolError`."""
+    return Spool(
+        settings.site.data_dir / "spool",
+        high_watermark=settings.spool.high_watermark,
+        minimum_free_bytes=settings.spool.minimum_free_bytes,
+    )
+
+
+def make_peers(settings: SiteSettings) -> tuple[Peer, ...]:
+    """The senders that the settings describe."""
+    return tuple(Peer(peer.ae_title, peer.addresses, peer.host, peer.port) for peer in settings.listener.peers)
+
+
+@contextmanager
+def running_listener(
+    settings: SiteSettings, engine: Engine, *, observe: Callable[[IntakeEvent], None] | None = None
+) -> Iterator[int]:
+    """Run the listener while the block runs; gives the port. `observe` is told of series that are complete.
+
+    Raises:
+        PortError: the port is taken.
+        SpoolError: the spool cannot be used, or another listener uses it.
+    """
+    spool, listener = make_spool(settings), settings.listener
+    intake = Intake(
+        spool,
+        engine,
+        quiet_seconds=listener.quiet_seconds,
+        maximum_wait_seconds=listener.maximum_wait_seconds,
+        on_complete=queue_series(SqlJobQueue()),
+        observe=observe,
+    )
+    scp = StorageScp(
+        spool,
+        ae_title=listener.ae_title,
+        host=listener.host,
+        port=listener.port,
+        on_stored=intake.add,
+        settings=ScpSettings(
+            require_called_ae_title=listener.require_called_ae_title,
+            maximum_associations=listener.maximum_associations,
+            maximum_pdu_bytes=listener.maximum_pdu_bytes,
+            idle_seconds=listener.idle_seconds,
+        ),
+    )
+    intake.start()
+    try:
+        scp.start()
+        try:
+            yield scp.port
+        finally:
+            scp.stop()  # first: nothing new comes in while the intake writes what it has
+    finally:
+        intake.stop()
