@@ -9,6 +9,7 @@ import re
 from datetime import date
 
 from pydicom import Dataset
+from pydicom.charset import python_encoding
 from pydicom.dataelem import RawDataElement
 from pydicom.tag import Tag
 
@@ -28,6 +29,27 @@ def read_text(dataset: Dataset, keyword: str) -> str:
     """A text or UID without its padding; empty where missing."""
     value, _ = _raw(dataset, keyword)
     return value.decode("ascii", "replace").strip(" \0\n\r\t")
+
+
+def read_words(dataset: Dataset, keyword: str) -> str:
+    """A text that people wrote, decoded by Specific Character Set; what that does not explain becomes U+FFFD."""
+    value, _ = _raw(dataset, keyword)
+    for term in (
+        read_text(dataset, "SpecificCharacterSet").split("\\") if not value.isascii() or b"\x1b" in value else ()
+    ):
+        try:
+            return value.decode(python_encoding[term.strip() or "ISO_IR 6"]).strip(" \0\n\r\t")
+        except (KeyError, ValueError):
+            continue
+    return value.decode("ascii", "replace").strip(" \0\n\r\t")
+
+
+def read_texts(dataset: Dataset, keyword: str) -> tuple[str, ...]:
+    """The values of a multi-valued text, each without padding; empty values at the end are dropped."""
+    values = [part.strip(" \0\n\r\t") for part in read_text(dataset, keyword).split("\\")]
+    while values and not values[-1]:
+        values.pop()
+    return tuple(values)
 
 
 def read_integer(dataset: Dataset, keyword: str) -> int | None:
