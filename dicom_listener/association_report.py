@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from dicom_listener.rejections import Rejection
+
 
 class AssociationEnd(StrEnum):
     """How an association ended."""
@@ -32,6 +34,29 @@ class AssociationReport:
     """How many instances were `stored`, `duplicate`, `conflict`, `refused` (by a named error) or `failed`."""
     series_keys: frozenset[str]
     """Series of which something was stored."""
+    statuses: Mapping[int, int] = field(default_factory=dict)
+    """How often each DIMSE status other than Success was answered to C-STORE."""
+    rejection: Rejection | None = None
+    """What the peer was told, when the association was rejected."""
+
+
+class ConnectionRefusal(StrEnum):
+    """Why a connection was closed before it became an association."""
+
+    LIMIT = "limit"
+    """Too many connections are open."""
+    NO_ASSOCIATION = "no_association"
+    """It opened none in time: a probe, or something that speaks no DICOM."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connections:
+    """What is connected at one moment, and what was turned away since the start."""
+
+    open: int
+    associations: int
+    """Open connections on which an association was begun."""
+    refused: Mapping[ConnectionRefusal, int]
 
 
 @dataclass(slots=True)
@@ -41,5 +66,7 @@ class Tally:
     began: float
     """Monotonic clock, seconds."""
     counts: Counter[str] = field(default_factory=Counter)
+    statuses: Counter[int] = field(default_factory=Counter)
+    """DIMSE statuses other than Success."""
     bytes: int = 0
     series_keys: set[str] = field(default_factory=set)

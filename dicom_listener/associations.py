@@ -10,6 +10,7 @@ import socket
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, cast
@@ -18,8 +19,16 @@ from pynetdicom import evt
 from pynetdicom.association import Association
 from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
-from dicom_listener.association_report import AssociationEnd, AssociationReport, Tally
+from dicom_listener.association_report import (
+    AssociationEnd,
+    AssociationReport,
+    ConnectionRefusal,
+    Connections,
+    Tally,
+)
 from dicom_listener.errors import in_short
+from dicom_listener.event_log import log_association
+from dicom_listener.rejections import Rejection, rejection
 
 LOGGER = logging.getLogger(__name__)
 
@@ -45,6 +54,7 @@ class ListenerServer(ThreadedAssociationServer):
         self.on_association_end: Callable[[AssociationReport], None] = _tell_nobody
         self._connections: set[socket.socket] = set()
         self._tallies: dict[Association, Tally] = {}
+        self._refused: Counter[ConnectionRefusal] = Counter()
         self._changed = threading.Condition()
         super().__init__(*args, **kwargs)
 
@@ -52,6 +62,7 @@ class ListenerServer(ThreadedAssociationServer):
         """Called by the accept loop: a connection over the limit is closed at once."""
         with self._changed:
             if len(self._connections) >= self.maximum_connections:
+                self._refused[ConnectionRefusal.LIMIT] += 1
                 return False
             self._connections.add(request)
             return True
@@ -60,6 +71,16 @@ class ListenerServer(ThreadedAssociationServer):
         """Called by socketserver for what a handler raised; its own version prints a traceback."""
         error = sys.exc_info()[1]
         LOGGER.error("a connection ended with an error: %s", "unknown" if error is None else in_short(error))
+
+    def refuse(self, why: ConnectionRefusal) -> None:
+        """Note that a connection is closed before it became an association."""
+        with self._changed:
+            self._refused[why] += 1
+
+    def connections(self) -> Connections:
+        """What is connected now."""
+        with self._changed:
+            return Connections(len(self._connections), len(self._tallies), dict(self._refused))
 
     def begin(self, association: Association) -> Tally:
         """Note that an association runs."""
@@ -107,6 +128,7 @@ class ConnectionHandler(RequestHandler):
         association: Association | None = None
         try:
             if not _opens_association(self.request, server.first_pdu_seconds):
+                server.refuse(ConnectionRefusal.NO_ASSOCIATION)
                 LOGGER.debug("connection closed: it opened no DICOM association")
                 return
             # pynetdicom reads without a limit of time otherwise, and half a PDU would hold its threads for ever
@@ -118,7 +140,7 @@ class ConnectionHandler(RequestHandler):
             association.start()
             association.join()
             report = _report(association, tally, self.client_address[0])
-            _log(report)
+            log_association(report)
             server.on_association_end(report)
         finally:
             server.shutdown_request(self.request)
@@ -164,16 +186,14 @@ def _report(association: Association, tally: Tally, address: str) -> Association
         bytes=tally.bytes,
         counts=dict(tally.counts),
         series_keys=frozenset(tally.series_keys),
+        statuses=dict(tally.statuses),
+        rejection=_rejection(association),
     )
 
 
-def _log(report: AssociationReport) -> None:
-    LOGGER.info(
-        "association %s: calling=%s address=%s seconds=%.1f bytes=%d %s",
-        report.end,
-        report.calling_ae_title or "-",
-        report.address,
-        report.seconds,
-        report.bytes,
-        " ".join(f"{name}={count}" for name, count in sorted(report.counts.items())) or "no instances",
-    )
+def _rejection(association: Association) -> Rejection | None:
+    """What the peer was told: pynetdicom leaves the A-ASSOCIATE-RJ that it sent with the acceptor."""
+    answer: Any = association.acceptor.primitive
+    if not association.is_rejected or answer is None:
+        return None
+    return rejection(answer.result, answer.result_source, answer.diagnostic)

@@ -10,11 +10,22 @@ from sqlalchemy import Connection, Engine
 
 from dicom_listener import state
 from dicom_listener.completion import Arrival, CompletionRule, SeriesCompletion
+from dicom_listener.event_log import log_conflict, log_late, log_series
 from dicom_listener.series import ReceivedSeries
+from dicom_listener.series_report import SeriesReport
 from dicom_listener.spool import Spool
 from dicom_listener.stored import StoredInstance, StoreOutcome
 
 LOGGER = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSeries:
+    """The series that are being received at one moment."""
+
+    count: int
+    oldest_at: float | None
+    """When the first instance of the one that waits longest came, Unix time in seconds; None when there is none."""
 
 
 class IntakeEventKind(StrEnum):
@@ -34,6 +45,8 @@ class IntakeEvent:
     kind: IntakeEventKind
     series_key: str
     version: int
+    series: SeriesReport | None = None
+    """With COMPLETE."""
 
 
 @dataclass(slots=True)
@@ -102,7 +115,7 @@ class Books:
         if stored.outcome is StoreOutcome.CONFLICT:
             self._take_conflict(stored, now=now)
         elif self.completion.add(key, stored.instance, now=now) is Arrival.LATE:
-            LOGGER.warning("late instance: series=%s version=%d", key, self.completion.version(key))
+            log_late(key, self.completion.version(key))
             self._unsaved.add(key)
             self._tell(IntakeEventKind.LATE, key)
         else:
@@ -126,16 +139,17 @@ class Books:
         self.completion.complete(key, frozenset(instance.sop_instance_uid for instance in series.instances), now=now)
         self._unsaved.discard(key)
         if handed_over:
-            LOGGER.info(
-                "series complete: series=%s version=%d instances=%d bytes=%d seconds=%.1f calling=%s",
-                key,
-                series.version,
-                len(series.instances),
-                sum(instance.size_bytes for instance in series.instances),
-                series.completed_at - self._stamps[key].first_at,
-                series.calling_ae_title,
+            report = SeriesReport(
+                key=key,
+                version=series.version,
+                calling_ae_title=series.calling_ae_title,
+                instances=len(series.instances),
+                conflicts=len(self._conflicts.get(key, ())),
+                bytes=sum(instance.size_bytes for instance in series.instances),
+                seconds=max(0.0, series.completed_at - self._stamps[key].first_at),
             )
-            self._tell(IntakeEventKind.COMPLETE, key)
+            log_series(report)
+            self.tell(IntakeEvent(IntakeEventKind.COMPLETE, key, series.version, report))
 
     def postpone(self, key: str, *, until: float) -> None:
         """Try the hand-over of a series again later."""
@@ -172,6 +186,11 @@ class Books:
         self.completion.forget_idle(now)
         for key in [key for key in self._stamps if not self.completion.knows(key)]:
             self._drop(key)
+
+    def open_series(self) -> OpenSeries:
+        """What is being received."""
+        times = [stamps.first_at for key, stamps in self._stamps.items() if self.completion.is_receiving(key)]
+        return OpenSeries(len(times), min(times, default=None))
 
     def has_unsaved(self) -> bool:
         """Whether `save` has something to do."""
@@ -210,7 +229,7 @@ class Books:
         self.completion.touch(key, now=now)
         self._conflicts.setdefault(key, set()).add(stored.instance.path)
         self._unsaved.add(key)
-        LOGGER.warning("another content under the UID of a stored instance, kept apart: series=%s", key)
+        log_conflict(key, self.completion.version(key))
         self._tell(IntakeEventKind.CONFLICT, key)
 
     def _received(self, key: str) -> ReceivedSeries:

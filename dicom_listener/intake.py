@@ -5,10 +5,11 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine
 
-from dicom_listener.books import Books, IntakeEvent
+from dicom_listener.books import Books, IntakeEvent, OpenSeries
 from dicom_listener.completion import CompletionRule
 from dicom_listener.errors import in_short
 from dicom_listener.series import ReceivedSeries
@@ -21,6 +22,15 @@ SAVE_SECONDS = 2.0
 """How often the progress of open series is written: one commit for all of them, not one for each instance."""
 RETRY_SECONDS = 2.0
 """When something that failed is tried again."""
+
+
+@dataclass(frozen=True, slots=True)
+class IntakeProgress:
+    """How far the intake is, for the metrics."""
+
+    open_series: OpenSeries
+    backlog: int
+    """Durable instances that it has not taken in yet: some for a moment, many while the state cannot be written."""
 
 
 class Intake:
@@ -60,6 +70,7 @@ class Intake:
         self._added: deque[StoredInstance] = deque()
         self._backlog: deque[StoredInstance] = deque()
         self._save_at = self._retry_at = 0.0
+        self._open_series = OpenSeries(0, None)
         self._stopping = False
         self._thread: threading.Thread | None = None
 
@@ -73,6 +84,7 @@ class Intake:
         self._spool.claim()
         try:
             self._books.recover(now=time.monotonic())
+            self._open_series = self._books.open_series()
         except BaseException:
             self._spool.release()
             raise
@@ -85,6 +97,10 @@ class Intake:
         with self._condition:
             self._added.append(stored)
             self._condition.notify()
+
+    def progress(self) -> IntakeProgress:
+        """How far it is, from any thread."""
+        return IntakeProgress(self._open_series, len(self._added) + len(self._backlog))
 
     def stop(self) -> None:
         """Take in what was added, write the progress, and end. Open series go on at the next start."""
@@ -139,6 +155,7 @@ class Intake:
         except Exception as error:  # noqa: BLE001 (a thread that died would leave every series open for ever)
             LOGGER.error("the intake waits %g s: %s", RETRY_SECONDS, in_short(error))
             self._retry_at = time.monotonic() + RETRY_SECONDS
+        self._open_series = self._books.open_series()
 
     def _hand_over(self) -> None:
         for key in self._books.completion.due(time.monotonic()):

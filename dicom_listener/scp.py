@@ -20,7 +20,7 @@ from pydicom.uid import (
 )
 from pynetdicom import AE, _config, build_context, evt
 
-from dicom_listener.association_report import AssociationReport
+from dicom_listener.association_report import AssociationReport, Connections
 from dicom_listener.associations import ConnectionHandler, ListenerServer
 from dicom_listener.errors import InvalidInstanceError, PortError
 from dicom_listener.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
@@ -101,6 +101,10 @@ class StorageScp:
     def port(self) -> int:
         """The TCP port on which the provider listens, or would listen."""
         return self._address[1] if self._server is None else int(self._server.server_address[1])
+
+    def connections(self) -> Connections:
+        """What is connected now; nothing before `start` and after `stop`."""
+        return Connections(0, 0, {}) if self._server is None else self._server.connections()
 
     def start(self) -> None:
         """Bind the port and serve in threads of its own.

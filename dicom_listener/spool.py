@@ -45,6 +45,17 @@ class SpoolUsage:
     """Why instances are refused now; None while there is room."""
 
 
+@dataclass(frozen=True, slots=True)
+class SpoolDisk:
+    """The disk that holds the spool."""
+
+    used_share: float
+    """0..1, as `df` counts it."""
+    free_bytes: int
+    refusal: str | None
+    """Why instances are refused now; None while there is room."""
+
+
 class Spool:
     """The durable store of received instances; safe for several threads and processes."""
 
@@ -114,10 +125,19 @@ class Spool:
         return IncomingFile(self._incoming / uuid.uuid4().hex, request, self._shelf.place)
 
     def _refuse_when_full(self) -> None:
-        with disk_errors_in_words(self.root):
-            refusal = self._refusal(*used_share(self.root))
+        refusal = self.disk().refusal
         if refusal is not None:
             raise SpoolFullError(refusal)
+
+    def disk(self) -> SpoolDisk:
+        """How full the disk is; looks at no file.
+
+        Raises:
+            SpoolError: the disk cannot be asked.
+        """
+        with disk_errors_in_words(self.root):
+            share, free = used_share(self.root)
+        return SpoolDisk(share, free, self._refusal(share, free))
 
     def _refusal(self, share: float, free: int) -> str | None:
         if share >= self._high_watermark:
@@ -173,9 +193,8 @@ class Spool:
             for status in (status for key in keys for status in _stats(self.root / key)):
                 sizes.append(status.st_size)
                 times.append(status.st_mtime)
-            share, free = used_share(self.root)
-        oldest_at = min(times, default=None)
-        return SpoolUsage(sum(sizes), len(sizes), len(keys), oldest_at, share, self._refusal(share, free))
+        disk, oldest_at = self.disk(), min(times, default=None)
+        return SpoolUsage(sum(sizes), len(sizes), len(keys), oldest_at, disk.used_share, disk.refusal)
 
     def purge(self, key: str) -> None:
         """Remove every instance of a series, also late and conflicting ones; nothing happens when there is none.

@@ -123,4 +123,6 @@ def _failure(error: Exception, tally: Tally) -> StoreAnswer:
         tally.counts["failed"] += 1
         LOGGER.error("instance not stored: %s", in_short(error))
     rows = ((status, comment) for kind, status, comment in STATUS_OF_ERROR if isinstance(error, kind))
-    return StoreAnswer(*next(rows, _PROCESSING_FAILURE))
+    answer = StoreAnswer(*next(rows, _PROCESSING_FAILURE))
+    tally.statuses[answer.status] += 1
+    return answer

@@ -7,7 +7,9 @@ import json
 import logging
 import sys
 import time
-from typing import Literal
+from typing import Any, Literal
+
+from dicom_listener.event_log import FIELDS
 
 LIBRARY_LEVELS = {
     # pynetdicom logs the identifiers of data sets at DEBUG and INFO, kafka-python and sqlalchemy the payloads;
@@ -22,17 +24,19 @@ LIBRARY_LEVELS = {
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time (UTC), level, logger, message, process."""
+    """One JSON object a line: time (UTC), level, logger, message, process, and the fields that an event was given."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Format one record."""
-        line = {
+        line: dict[str, Any] = {
             "time": _utc(record.created),
             "level": record.levelname,
             "logger": record.name,
             "message": record.getMessage(),
             "process": record.process,
         }
+        # nothing else of the record: what a library attached to it may be anything
+        line |= {name: value for name, value in getattr(record, FIELDS, {}).items() if name not in line}
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line, ensure_ascii=False)

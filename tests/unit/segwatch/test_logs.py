@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from dicom_listener.event_log import FIELDS
 from segwatch.logs import LIBRARY_LEVELS, start_logging
 
 
@@ -55,6 +56,23 @@ def test_json_is_one_object_a_line(capsys: pytest.CaptureFixture[str]) -> None:
         "series abc: two\nlines",
     )
     assert event["time"].endswith("Z")
+
+
+def test_json_has_the_fields_of_an_event_and_nothing_else_that_is_attached(capsys: pytest.CaptureFixture[str]) -> None:
+    start_logging("INFO", "json")
+    fields = {"event": "association", "bytes": 12, "message": "not this one"}
+    logging.getLogger("dicom_listener.event_log").info(
+        "association released", extra={FIELDS: fields, "patient": "by accident"}
+    )
+    event = json.loads(capsys.readouterr().err)
+    assert set(event) == {"time", "level", "logger", "message", "process", "event", "bytes"}
+    assert (event["event"], event["bytes"], event["message"]) == ("association", 12, "association released")
+
+
+def test_text_is_the_message_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    start_logging("INFO", "text")
+    logging.getLogger("dicom_listener.event_log").info("association released", extra={FIELDS: {"bytes": 12}})
+    assert capsys.readouterr().err.endswith("dicom_listener.event_log: association released\n")
 
 
 def test_libraries_that_quote_data_or_repeat_themselves_are_quiet_at_debug(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,101 @@
+"""What is told at the end of each association, and of connections that never became one."""
+
+import queue
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from dicom_listener.association_report import AssociationEnd, AssociationReport, ConnectionRefusal, Connections
+from dicom_listener.scp import ScpSettings, StorageScp
+from dicom_listener.spool import Spool
+from tests.peers.waiting import wait_until
+from tests.unit.dicom_listener.instances import data_set
+from tests.unit.dicom_listener.listening import LOOPBACK, PATIENCE, Listener, send
+
+
+class Reporting(Listener):
+    """A listener that keeps the reports of its associations."""
+
+    def __init__(self, root: Path, settings: ScpSettings | None = None) -> None:
+        self.reports: queue.Queue[AssociationReport] = queue.Queue()
+        self.stored = queue.Queue()
+        self.spool = Spool(root, high_watermark=1.1)
+        self.scp = StorageScp(
+            self.spool,
+            ae_title="SEGWATCH",
+            host=LOOPBACK,
+            port=0,
+            on_stored=self.stored.put,
+            on_association_end=self.reports.put,
+            settings=settings,
+        )
+        self.scp.start()
+
+
+@pytest.fixture
+def reporting(tmp_path: Path) -> Iterator[Callable[..., Reporting]]:
+    made: list[Reporting] = []
+
+    def make(settings: ScpSettings | None = None) -> Reporting:
+        made.append(Reporting(tmp_path / f"spool-{len(made)}", settings))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.scp.stop()
+
+
+def test_statuses_are_counted(reporting: Callable[..., Reporting]) -> None:
+    listener = reporting()
+    association = listener.associate()
+    send(association, data_set())
+    broken = data_set(2)
+    del broken.StudyInstanceUID
+    for _ in range(2):
+        send(association, broken)
+    association.release()
+    report = listener.reports.get(timeout=PATIENCE)
+    assert (report.end, report.rejection) == (AssociationEnd.RELEASED, None)
+    assert (report.counts, report.statuses) == ({"stored": 1, "refused": 2}, {0xA900: 2})
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        (ScpSettings(require_called_ae_title=True), "called-ae-title-not-recognized"),
+        (ScpSettings(allowed_calling_ae_titles=("OTHER",)), "calling-ae-title-not-recognized"),
+    ],
+)
+def test_a_rejection_is_named(settings: ScpSettings, reason: str, reporting: Callable[..., Reporting]) -> None:
+    listener = reporting(settings)
+    assert listener.associate(called="NOBODY").is_rejected
+    report = listener.reports.get(timeout=PATIENCE)
+    assert report.end is AssociationEnd.REJECTED
+    assert report.rejection is not None
+    assert (report.rejection.result, report.rejection.source) == ("rejected-permanent", "service-user")
+    assert report.rejection.reason == reason
+
+
+def test_connections_are_counted_by_what_became_of_them(reporting: Callable[..., Reporting]) -> None:
+    listener = reporting(ScpSettings(maximum_associations=1))
+    assert listener.scp.connections() == Connections(0, 0, {})
+    with socket.create_connection((LOOPBACK, listener.scp.port)) as probe:
+        probe.settimeout(PATIENCE)
+        probe.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        while probe.recv(1000):
+            pass
+    wait_until(lambda: listener.scp.connections().open == 0, "the probe's connection is closed here too")
+    association = listener.associate()
+    with (
+        socket.create_connection((LOOPBACK, listener.scp.port)),
+        socket.create_connection((LOOPBACK, listener.scp.port)) as third,
+    ):
+        third.settimeout(PATIENCE)
+        assert third.recv(1) == b""
+        refused = {ConnectionRefusal.NO_ASSOCIATION: 1, ConnectionRefusal.LIMIT: 1}
+        assert listener.scp.connections() == Connections(2, 1, refused)
+    association.release()
+    listener.scp.stop()
+    assert listener.scp.connections() == Connections(0, 0, {})
