@@ -84,7 +84,7 @@ def _read(
             # none of these is a sequence, and a value that is too long was skipped
             if isinstance(element, RawDataElement) and element.value is not None:
                 elements.setdefault(element.tag, element)
-    except Exception as error:  # noqa: BLE001 (pydicom answers malformed bytes with whatever they lead to)
+    except Exception as error:  # pydicom answers malformed bytes with whatever they lead to
         if isinstance(error, OSError) and error.errno is not None:
             raise  # the disk's fault, not the sender's; pydicom raises one without a number for cut sequences
         return _Elements(Dataset(elements), is_whole=False)
