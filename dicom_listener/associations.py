@@ -26,17 +26,18 @@ from dicom_listener.association_report import (
     Connections,
     Tally,
 )
+from dicom_listener.bounded_association import MAXIMUM_PDU_BYTES, AssociationBounds, bound
 from dicom_listener.errors import in_short
 from dicom_listener.event_log import log_association
+from dicom_listener.fast_intake import make_fast
 from dicom_listener.rejections import Rejection, rejection
+from dicom_listener.store_service import StoreService
 
 LOGGER = logging.getLogger(__name__)
 
 _A_ASSOCIATE_RQ = 0x01
 _HEADER_BYTES = 6
 """PDU type, a reserved byte, and the length as four bytes, big endian."""
-MAXIMUM_ASSOCIATE_BYTES = 1024 * 1024
-"""Longest A-ASSOCIATE-RQ; 128 presentation contexts with every transfer syntax make about 200 kB."""
 
 
 class ListenerServer(ThreadedAssociationServer):
@@ -49,7 +50,9 @@ class ListenerServer(ThreadedAssociationServer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 (pynetdicom's arguments)
         self.first_pdu_seconds = 30.0
-        self.idle_seconds = 60.0
+        self.bounds = AssociationBounds()
+        self.fast_service: StoreService | None = None
+        """Receives plain C-STORE requests past pynetdicom; None leaves all to it."""
         self.maximum_connections = 100
         self.on_association_end: Callable[[AssociationReport], None] = _tell_nobody
         self._connections: set[socket.socket] = set()
@@ -132,10 +135,13 @@ class ConnectionHandler(RequestHandler):
                 LOGGER.debug("connection closed: it opened no DICOM association")
                 return
             # pynetdicom reads without a limit of time otherwise, and half a PDU would hold its threads for ever
-            self.request.settimeout(server.idle_seconds)
+            self.request.settimeout(server.bounds.idle_seconds)
             association = self._create_association()
-            association.bind(evt.EVT_CONN_CLOSE, _end_waiting)
             tally = server.begin(association)
+            if server.fast_service is not None:
+                make_fast(association, server.fast_service, tally, server.bounds)
+            bound(association, self.request, server.bounds)
+            association.bind(evt.EVT_CONN_CLOSE, _end_waiting)
             evt.trigger(association, evt.EVT_CONN_OPEN, {"address": self.client_address})
             association.start()
             association.join()
@@ -156,7 +162,7 @@ def _opens_association(connection: socket.socket, seconds: float) -> bool:
         return False
     if not header or header[0] != _A_ASSOCIATE_RQ:
         return False
-    return len(header) < _HEADER_BYTES or int.from_bytes(header[2:]) <= MAXIMUM_ASSOCIATE_BYTES
+    return len(header) < _HEADER_BYTES or int.from_bytes(header[2:]) <= MAXIMUM_PDU_BYTES
 
 
 def _end_waiting(event: evt.Event) -> None:

@@ -22,6 +22,7 @@ from pynetdicom import AE, _config, build_context, evt
 
 from dicom_listener.association_report import AssociationReport, Connections
 from dicom_listener.associations import ConnectionHandler, ListenerServer
+from dicom_listener.bounded_association import AssociationBounds
 from dicom_listener.errors import InvalidInstanceError, PortError
 from dicom_listener.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from dicom_listener.spool import Spool
@@ -59,7 +60,11 @@ class ScpSettings:
     first_pdu_seconds: float = 30.0
     """A connection that opens no association for this long is closed (the ARTIM timer, PS3.8 section 9.1.5)."""
     idle_seconds: float = 60.0
-    """An association that is silent for this long is aborted."""
+    """An association that is silent, or busy with one PDU, for this long is aborted."""
+    maximum_instance_bytes: int = 2**30
+    """An association that sends a longer data set is aborted."""
+    fast_intake: bool = True
+    """Take plain C-STORE requests past pynetdicom, see `dicom_listener.fast_intake`."""
     stop_seconds: float = 10.0
     """How long `stop` waits for aborted associations to end."""
 
@@ -162,7 +167,8 @@ class StorageScp:
         )
         assert isinstance(server, ListenerServer)  # noqa: S101 (make_server returns an object of server_class)
         server.first_pdu_seconds = settings.first_pdu_seconds
-        server.idle_seconds = settings.idle_seconds
+        server.bounds = AssociationBounds(settings.idle_seconds, settings.maximum_instance_bytes)
+        server.fast_service = self._service if settings.fast_intake else None
         server.maximum_connections = 2 * settings.maximum_associations
         if self._on_association_end is not None:
             server.on_association_end = self._on_association_end

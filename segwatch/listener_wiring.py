@@ -59,6 +59,8 @@ def running_listener(
             maximum_associations=listener.maximum_associations,
             maximum_pdu_bytes=listener.maximum_pdu_bytes,
             idle_seconds=listener.idle_seconds,
+            maximum_instance_bytes=listener.maximum_instance_bytes,
+            fast_intake=listener.fast_intake,
         ),
     )
     intake.start()

@@ -38,6 +38,14 @@ class ListenerSection(Section):
     idle_seconds: float = Field(
         60.0, gt=0, description="An association that is silent for this long is aborted, seconds."
     )
+    maximum_instance_bytes: int = Field(
+        2**30, ge=2**20, description="An association that sends a longer data set is aborted, bytes."
+    )
+    fast_intake: bool = Field(
+        True,
+        description="Take the data sets of plain C-STORE requests straight to disk. false: pynetdicom's own way, which "
+        "is slower and holds each instance in memory.",
+    )
     only_known_peers: bool = Field(
         False, description="Refuse associations of senders that no `[[listener.peers]]` describes."
     )

@@ -1,6 +1,7 @@
 """Listeners that end with their test."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,11 +25,18 @@ def _senders_close_their_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(AssociationSocket, "_shutdown_socket", close)
 
 
+@pytest.fixture(params=[True, False], ids=["fast", "pynetdicom"])
+def fast_intake(request: pytest.FixtureRequest) -> bool:
+    """Which of the two ways instances take: everything that listens is tested on both."""
+    return bool(request.param)
+
+
 @pytest.fixture
-def listeners(tmp_path: Path) -> Iterator[Callable[..., Listener]]:
+def listeners(tmp_path: Path, fast_intake: bool) -> Iterator[Callable[..., Listener]]:
     made: list[Listener] = []
 
     def make(settings: ScpSettings | None = None) -> Listener:
+        settings = replace(settings or ScpSettings(), fast_intake=fast_intake)
         made.append(Listener(tmp_path / f"spool-{len(made)}", settings))
         return made[-1]
 
