@@ -7,7 +7,7 @@ stored gets a status, what is no DICOM is closed.
 import logging
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from socketserver import BaseServer
 from typing import Any
@@ -23,6 +23,7 @@ from pynetdicom import AE, _config, build_context, evt
 from dicom_listener.association_report import AssociationReport, Connections
 from dicom_listener.associations import ConnectionHandler, ListenerServer
 from dicom_listener.bounded_association import AssociationBounds
+from dicom_listener.dimse_services import DimseService
 from dicom_listener.errors import InvalidInstanceError, PortError
 from dicom_listener.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from dicom_listener.spool import Spool
@@ -82,6 +83,7 @@ class StorageScp:
         on_stored: Callable[[StoredInstance], None],
         on_association_end: Callable[[AssociationReport], None] | None = None,
         settings: ScpSettings | None = None,
+        services: Sequence[DimseService] = (),
     ) -> None:
         """Make a provider that does nothing before `start`.
 
@@ -93,12 +95,14 @@ class StorageScp:
             on_stored: told of each durable instance before its sender, from the association's thread.
             on_association_end: told what happened on each association, from its thread.
             settings: negotiation and limits.
+            services: what is offered beside storage and verification.
         """
         self._ae_title = ae_title
         self._address = (host, port)
         self._service = StoreService(spool, on_stored)
         self._on_association_end = on_association_end
         self._settings = settings or ScpSettings()
+        self._services = tuple(services)
         self._server: ListenerServer | None = None
         self._thread: threading.Thread | None = None
 
@@ -158,10 +162,14 @@ class StorageScp:
         ae.acse_timeout = settings.first_pdu_seconds
         ae.network_timeout = settings.idle_seconds
         contexts = [build_context(sop_class, list(settings.transfer_syntaxes)) for sop_class in settings.sop_classes]
+        contexts.append(build_context(_VERIFICATION, list(UNCOMPRESSED)))
+        contexts += [context for service in self._services for context in service.contexts]
+        handlers: list[Any] = [(evt.EVT_C_STORE, self._on_c_store), (evt.EVT_C_ECHO, _on_c_echo)]
+        handlers += [handler for service in self._services for handler in service.handlers]
         server = ae.make_server(
             self._address,
-            contexts=[*contexts, build_context(_VERIFICATION, list(UNCOMPRESSED))],
-            evt_handlers=[(evt.EVT_C_STORE, self._on_c_store), (evt.EVT_C_ECHO, _on_c_echo)],
+            contexts=contexts,
+            evt_handlers=handlers,
             server_class=ListenerServer,
             request_handler=ConnectionHandler,
         )
