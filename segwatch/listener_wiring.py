@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from sqlalchemy import Engine
 
@@ -11,8 +12,12 @@ from dicom_listener.peers import Peer
 from dicom_listener.scp import ScpSettings, StorageScp
 from dicom_listener.spool import Spool
 from inference.sql_queue import SqlJobQueue
+from segwatch.listener_watch import make_metrics, watched
+from segwatch.metrics_endpoint import Health
 from segwatch.settings import SiteSettings
 from segwatch.worker import queue_series
+
+Told = TypeVar("Told")
 
 
 def make_spool(settings: SiteSettings) -> Spool:
@@ -38,22 +43,25 @@ def running_listener(
     Raises:
         PortError: the port is taken.
         SpoolError: the spool cannot be used, or another listener uses it.
+        SettingsError: the port of the metrics is taken.
     """
     spool, listener = make_spool(settings), settings.listener
+    metrics = make_metrics(settings)
     intake = Intake(
         spool,
         engine,
         quiet_seconds=listener.quiet_seconds,
         maximum_wait_seconds=listener.maximum_wait_seconds,
         on_complete=queue_series(SqlJobQueue()),
-        observe=observe,
+        observe=_each(metrics.happened, observe),
     )
     scp = StorageScp(
         spool,
         ae_title=listener.ae_title,
         host=listener.host,
         port=listener.port,
-        on_stored=intake.add,
+        on_stored=_each(intake.add, metrics.stored),
+        on_association_end=metrics.association_ended,
         settings=ScpSettings(
             require_called_ae_title=listener.require_called_ae_title,
             maximum_associations=listener.maximum_associations,
@@ -63,12 +71,26 @@ def running_listener(
             fast_intake=listener.fast_intake,
         ),
     )
-    intake.start()
-    try:
-        scp.start()
+    with watched(settings, metrics, spool, intake, scp) as health:
+        intake.start()
         try:
-            yield scp.port
+            scp.start()
+            try:
+                health.phase = Health.READY
+                yield scp.port
+            finally:
+                health.phase = Health.STOPPING
+                scp.stop()  # first: nothing new comes in while the intake writes what it has
         finally:
-            scp.stop()  # first: nothing new comes in while the intake writes what it has
-    finally:
-        intake.stop()
+            intake.stop()
+
+
+def _each(*told: Callable[[Told], None] | None) -> Callable[[Told], None]:
+    """Tell several, in their order."""
+
+    def tell(what: Told) -> None:
+        for one in told:
+            if one is not None:
+                one(what)
+
+    return tell

@@ -16,6 +16,7 @@ from pydantic_core import ErrorDetails
 
 from segwatch.errors import SettingsError
 from segwatch.settings_listener import ListenerSection
+from segwatch.settings_metrics import MetricsSection
 from segwatch.settings_sections import (
     KAFKA_PASSWORD_VARIABLE,
     SITE_SECRET_VARIABLE,
@@ -53,6 +54,7 @@ class SiteSettings(Section):
     worker: WorkerSection = WorkerSection()
     delivery: DeliverySection = DeliverySection()
     stream: StreamSection = StreamSection()
+    metrics: MetricsSection = MetricsSection()
     log: LogSection = LogSection()
     destinations: tuple[DestinationSection, ...] = ()
 

@@ -1,0 +1,98 @@
+"""What is true of the listener at the moment of a scrape, as Prometheus metrics; cheap, whatever the spool holds."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from dicom_listener.association_report import ConnectionRefusal, Connections
+from dicom_listener.errors import SpoolError
+from dicom_listener.intake import IntakeProgress
+from dicom_listener.metrics import PREFIX
+from dicom_listener.spool import SpoolDisk
+from dicom_listener.spool_measure import SpoolMeasurement
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerProbes:
+    """Where the figures come from; each is asked once at each scrape, from the scrape's thread."""
+
+    connections: Callable[[], Connections]
+    progress: Callable[[], IntakeProgress]
+    disk: Callable[[], SpoolDisk]
+    """May raise SpoolError."""
+    measured: Callable[[], SpoolMeasurement | None]
+    associations_limit: int
+
+
+class ListenerState(Collector):
+    """A collector over the probes of one listener."""
+
+    def __init__(self, probes: ListenerProbes, *, clock: Callable[[], float] = time.time) -> None:
+        """`clock` gives Unix time in seconds."""
+        self._probes = probes
+        self._clock = clock
+
+    def collect(self) -> Iterator[Metric]:
+        """Called by the registry at each scrape."""
+        yield from _of_connections(self._probes.connections(), self._probes.associations_limit)
+        yield from _of_intake(self._probes.progress(), self._clock())
+        try:
+            disk = self._probes.disk()
+        except SpoolError:  # whoever sends now is refused too
+            yield _gauge("spool_refusing", _REFUSING, 1)
+        else:
+            yield from _of_disk(disk)
+        measured = self._probes.measured()
+        if measured is not None:
+            yield from _of_spool(measured)
+
+
+_REFUSING = "1 while instances are refused because the spool's disk is full, over its limit or broken."
+
+
+def _gauge(name: str, documentation: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"{PREFIX}_{name}", documentation, value=value)
+
+
+def _of_connections(connections: Connections, limit: int) -> Iterator[Metric]:
+    yield _gauge("associations_open", "Associations that are open.", connections.associations)
+    yield _gauge("associations_limit", "How many associations may be open (listener.maximum_associations).", limit)
+    yield _gauge("connections_open", "TCP connections that are open.", connections.open)
+    refused = CounterMetricFamily(
+        f"{PREFIX}_connections_refused", "Connections closed before they were associations.", labels=["reason"]
+    )
+    for why in ConnectionRefusal:
+        refused.add_metric([why.value], connections.refused.get(why, 0))
+    yield refused
+
+
+def _of_intake(progress: IntakeProgress, now: float) -> Iterator[Metric]:
+    oldest_at = progress.open_series.oldest_at
+    age = 0.0 if oldest_at is None else max(0.0, now - oldest_at)
+    yield _gauge("series_receiving", "Series that are being received.", progress.open_series.count)
+    yield _gauge(
+        "oldest_incomplete_series_seconds", "Age of the series that is incomplete for longest; 0: there is none.", age
+    )
+    yield _gauge(
+        "intake_backlog_instances", "Durable instances that no series counts yet; many: see the log.", progress.backlog
+    )
+
+
+def _of_disk(disk: SpoolDisk) -> Iterator[Metric]:
+    yield _gauge("spool_refusing", _REFUSING, disk.refusal is not None)
+    yield _gauge("spool_disk_used_ratio", "Used share of the spool's disk, 0..1, as df counts it.", disk.used_share)
+    yield _gauge("spool_disk_free_bytes", "Bytes of the spool's disk that are free for us.", disk.free_bytes)
+
+
+def _of_spool(measured: SpoolMeasurement) -> Iterator[Metric]:
+    usage = measured.usage
+    yield _gauge("spool_bytes", "Bytes of the instances in the spool.", usage.bytes)
+    yield _gauge("spool_instances", "Instances in the spool, conflicting ones included.", usage.instances)
+    yield _gauge("spool_series", "Series in the spool.", usage.series)
+    yield _gauge(
+        "spool_measured_timestamp_seconds", "When spool_bytes and its like were counted.", measured.measured_at
+    )

@@ -1,0 +1,151 @@
+"""Serves the metrics and the health of one process by HTTP: GET /metrics and GET /healthz, nothing else.
+
+It knows no room: any process of Segwatch can hand it a registry and a function that tells its health.
+"""
+
+import logging
+import socket
+import socketserver
+import sys
+import threading
+from collections.abc import Callable
+from enum import StrEnum
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler
+from typing import Any, cast
+
+from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry, disable_created_metrics, generate_latest
+
+from segwatch.errors import SettingsError
+
+LOGGER = logging.getLogger(__name__)
+
+_TEXT = "text/plain; charset=utf-8"
+
+
+class Health(StrEnum):
+    """What /healthz answers: `ready` with status 200, anything else with 503."""
+
+    STARTING = "starting"
+    READY = "ready"
+    REFUSING = "refusing"
+    """It runs, and can take nothing now."""
+    STOPPING = "stopping"
+
+
+class MetricsEndpoint:
+    """A small HTTP server in threads of its own."""
+
+    def __init__(self, host: str, port: int, registry: CollectorRegistry, health: Callable[[], Health]) -> None:
+        """Make a server that does nothing before `start`; `health` is called from its threads."""
+        self._address = (host, port)
+        self._registry = registry
+        self._health = health
+        self._server: _Server | None = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def port(self) -> int:
+        """The TCP port on which it listens, or would listen."""
+        return self._address[1] if self._server is None else int(self._server.server_address[1])
+
+    def start(self) -> None:
+        """Bind the port and serve.
+
+        Raises:
+            SettingsError: the address cannot be bound.
+        """
+        # when each counter began doubles what is told, and nobody asks for it
+        disable_created_metrics()  # type: ignore[no-untyped-call] # the library left it without types
+        host, port = self._address
+        try:
+            self._server = _Server(self._address, self._registry, self._health)
+        except OSError as error:
+            hint = "choose another metrics.port or stop the program that uses it"
+            if isinstance(error, socket.gaierror):
+                hint = "metrics.host must be an address of this machine"
+            raise SettingsError(f"cannot serve metrics on {host}:{port}: {error.strerror}; {hint}") from error
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.1}, name="metrics", daemon=True
+        )
+        self._thread.start()
+        LOGGER.info("metrics: http://%s:%d/metrics", f"[{host}]" if ":" in host else host, self.port)
+
+    def stop(self) -> None:
+        """Close the port."""
+        if self._server is None or self._thread is None:
+            return
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+        self._server = self._thread = None
+
+
+class _Server(socketserver.ThreadingTCPServer):
+    # not http.server's own, which asks the name service for this host's name before it serves
+    allow_reuse_address = True
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self, address: tuple[str, int], registry: CollectorRegistry, health: Callable[[], Health]) -> None:
+        self.registry = registry
+        self.health = health
+        self._places = threading.BoundedSemaphore(_MOST_CONNECTIONS)
+        self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        super().__init__(address, _Handler)
+
+    def verify_request(self, _request: object, _address: object) -> bool:
+        """Called by the accept loop: a connection over the limit is closed at once."""
+        return self._places.acquire(blocking=False)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 (socketserver's arguments)
+        """Serve one connection in its thread."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._places.release()
+
+    def handle_error(self, _request: object, _address: object) -> None:
+        """Called by socketserver for what a handler raised; its own version prints a traceback."""
+        LOGGER.debug("a connection to the metrics ended with an error: %s", type(sys.exc_info()[1]).__name__)
+
+
+_MOST_CONNECTIONS = 8
+"""Served at once; Prometheus needs one."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    timeout = 5
+    """A client that says nothing for this long is closed, seconds."""
+    server_version = "segwatch"
+    sys_version = ""
+
+    def do_GET(self) -> None:
+        server = cast(_Server, self.server)
+        match self.path.partition("?")[0]:
+            case "/metrics":
+                self._answer(HTTPStatus.OK, generate_latest(server.registry), CONTENT_TYPE_PLAIN_0_0_4)
+            case "/healthz":
+                health = server.health()
+                status = HTTPStatus.OK if health is Health.READY else HTTPStatus.SERVICE_UNAVAILABLE
+                self._answer(status, f"{health}\n".encode())
+            case _:
+                self.send_error(HTTPStatus.NOT_FOUND)
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:  # noqa: ARG002 (http.server's texts quote the request)
+        """Answer an error without a word of the request."""
+        status = HTTPStatus.METHOD_NOT_ALLOWED if code == HTTPStatus.NOT_IMPLEMENTED else HTTPStatus(code)
+        self.close_connection = True
+        self._answer(status, f"{status.phrase}\n".encode())
+
+    def log_message(self, *_arguments: object) -> None:
+        """Say nothing: a scrape every few seconds is no event, and a request line may hold anything."""
+
+    def _answer(self, status: HTTPStatus, body: bytes, content_type: str = _TEXT) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(body)))
+        if status is HTTPStatus.METHOD_NOT_ALLOWED:
+            self.send_header("Allow", "GET")
+        self.end_headers()
+        self.wfile.write(body)
