@@ -25,8 +25,11 @@ class Stored:
 class Orthanc:
     """One Orthanc over one storage folder; stopped and started again it is the same PACS on the same ports."""
 
-    def __init__(self, folder: Path, **settings: Any) -> None:
-        """Write the configuration; `settings` override Orthanc's own keys, e.g. `OverwriteInstances=True`."""
+    def __init__(self, folder: Path, *, environment: Mapping[str, str] | None = None, **settings: Any) -> None:
+        """Write the configuration; `settings` override Orthanc's own keys, e.g. `OverwriteInstances=True`.
+
+        `environment` replaces that of the test.
+        """
         self.ae_title = "ORTHANC"
         self.dicom_port = free_ports()
         self.http_port = free_ports()
@@ -34,7 +37,9 @@ class Orthanc:
         folder.mkdir(parents=True, exist_ok=True)
         configuration = folder / "orthanc.json"
         configuration.write_text(json.dumps({**self._configuration(folder), **settings}, indent=2))
-        self._server = ServerProcess([find_orthanc(), configuration], log=folder / "orthanc.log")
+        self._server = ServerProcess(
+            [find_orthanc(), configuration], log=folder / "orthanc.log", environment=environment
+        )
 
     def _configuration(self, folder: Path) -> dict[str, Any]:
         return {
@@ -85,6 +90,11 @@ class Orthanc:
     def is_running(self) -> bool:
         """Whether the server runs now."""
         return self._server.is_running
+
+    @property
+    def process(self) -> ServerProcess:
+        """The server process, for benchmarks that look at what it costs."""
+        return self._server
 
     def log(self) -> str:
         """What Orthanc printed."""

@@ -1,0 +1,122 @@
+"""How fast instances come in, compared with DCMTK's storescp, Orthanc and a plain pynetdicom handler.
+
+    python benchmarks/intake_throughput.py [--full] [--write FILE] [--senders 1 4] [--runs 7] ...
+
+Instances of 0.5 MB are sent by DCMTK's storescu (TCP_NODELAY=1) to a server that was started for this run and has
+answered a C-ECHO; the time is that from the start of the first sender to the end of the last. One sender sends 300
+instances; several send 150 each, every one a series of its own. The order within a round is shuffled; ratios are taken
+within a round; nothing is deleted between runs. After each run everything that was sent must be there: with us, what a
+spool finds that is opened after a kill.
+"""
+
+import argparse
+import shutil
+import sys
+import tempfile
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from benchmarks.intake import contenders, durable_close, surroundings
+from benchmarks.intake.bars import bar_table, bars
+from benchmarks.intake.rounds import Block, Makers, run_block
+from benchmarks.intake.run import delete, run
+from benchmarks.intake.source import COLUMNS, ROWS, Series, write_series
+from benchmarks.intake.tables import DURABLE, HANDLER, ORTHANC, OURS, PLAIN, block_table, growth
+from tests.peers.dcmtk import Dcmtk, find_dcmtk
+
+INSTANCE_BYTES = ROWS * COLUMNS * 2
+LONGER = 4
+
+
+def main() -> None:
+    """Run the benchmark and print the tables."""
+    options = _options()
+    dcmtk = find_dcmtk()
+    with tempfile.TemporaryDirectory(prefix="segwatch-benchmark-", dir=options.folder) as folder:
+        text = "\n".join(_benchmark(Path(folder), dcmtk, options))
+    print(text)
+    if options.write is not None:
+        options.write.write_text(text + "\n", encoding="utf-8")
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--full", action="store_true", help="9 runs of each, in place of 3")
+    parser.add_argument("--runs", type=int, help="runs of each server")
+    parser.add_argument("--senders", type=int, nargs="+", default=[1, 2, 4, 8])
+    parser.add_argument("--instances", type=int, default=300, help="of one sender; several send half of it each")
+    parser.add_argument("--only", nargs="+", help="servers whose names contain one of these words; segwatch always")
+    parser.add_argument("--folder", type=Path, default=Path("/var/tmp"), help="on the disk to measure")  # noqa: S108 (a folder of its own is made there)
+    parser.add_argument("--write", type=Path, metavar="FILE", help="write the tables there too, in Markdown")
+    options = parser.parse_args()
+    options.runs = options.runs or (9 if options.full else 3)
+    return options
+
+
+def _benchmark(folder: Path, dcmtk: Dcmtk, options: argparse.Namespace) -> list[str]:
+    orthanc = shutil.which("Orthanc", path="/usr/sbin:/usr/local/sbin:/usr/local/bin")
+    makers = _makers(folder, dcmtk, options.only, with_orthanc=orthanc is not None)
+    most = max(_each(options.instances, senders) * senders for senders in options.senders)
+    surroundings.check_disk(folder, int(most * INSTANCE_BYTES * (len(makers) * options.runs + 2 + 2 * LONGER) * 1.05))
+    source = _Source(folder / "source")
+    blocks = {}
+    for senders in options.senders:
+        series = source.take(senders, _each(options.instances, senders))
+        blocks[senders] = run_block(makers, folder / f"runs-{senders}", dcmtk, series, options.runs)
+    long_series = None
+    if 8 in blocks:
+        print("8 senders with longer series", file=sys.stderr)
+        series = source.take(8, LONGER * _each(options.instances, 8))
+        long_series = growth(run(makers[OURS], folder / "long", dcmtk, series))
+        delete(folder / "long")
+    lines = ["# Intake throughput", "", f"`python benchmarks/{Path(sys.argv[0]).name} {' '.join(sys.argv[1:])}`", ""]
+    lines += [f"- {line}" for line in surroundings.describe(folder, dcmtk, None if orthanc is None else Path(orthanc))]
+    if options.runs < 7:
+        lines += [f"- Only {options.runs} runs of each: for orientation. `--full` makes 9."]
+    return [*lines, "", *_sections(blocks, long_series)]
+
+
+def _sections(blocks: dict[int, Block], long_series: float | None) -> list[str]:
+    tables = [part for block in blocks.values() for part in (block_table(block), "")]
+    return [*tables, "### Against the bars", "", bar_table(list(bars(blocks, long_series)))]
+
+
+def _makers(folder: Path, dcmtk: Dcmtk, only: Sequence[str] | None, *, with_orthanc: bool) -> Makers:
+    library = durable_close.build(folder)
+    makers: dict[str, contenders.Maker] = {
+        PLAIN: partial(contenders.Storescp, dcmtk=dcmtk),
+        DURABLE: partial(contenders.Storescp, dcmtk=dcmtk, preloaded=library),
+        ORTHANC: partial(contenders.OrthancContender, dcmtk=dcmtk),
+        HANDLER: contenders.PlainHandler,
+    }
+    if not with_orthanc:
+        print("Orthanc is not installed and left out", file=sys.stderr)
+        del makers[ORTHANC]
+    if only:
+        makers = {name: make for name, make in makers.items() if any(word in name for word in only)}
+    ours = contenders.fast_intake_settings()
+    return makers | {name: partial(contenders.Segwatch, changes=changes) for name, changes in ours.items()}
+
+
+def _each(instances: int, senders: int) -> int:
+    return instances if senders == 1 else max(1, instances // 2)
+
+
+class _Source:
+    """Series that are written once and sent in every run of their length."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._made: dict[tuple[int, int], Series] = {}
+
+    def take(self, senders: int, instances: int) -> list[Series]:
+        for number in range(1, senders + 1):
+            if (number, instances) not in self._made:
+                place = self._folder / f"{instances}-{number}"
+                self._made[number, instances] = write_series(place, number, instances)
+        return [self._made[number, instances] for number in range(1, senders + 1)]
+
+
+if __name__ == "__main__":
+    main()
