@@ -21,7 +21,7 @@ LONGEST_VALUE = 64 * 1024
 """A longer value is not read, bytes: none of these elements needs as much."""
 _INFLATED_LIMIT = 1024 * 1024
 """How much of a deflated data set is inflated, bytes: a bomb must not fill memory."""
-_LAST_OF_HEAD = 0x00281101
+_LAST_OF_HEAD = 0x00282110
 """Nothing that is read here comes behind the attributes of the pixels' description (group 0028)."""
 _META_GROUP = 0x0002FFFF
 _EXPLICIT_VRS = {vr.value.encode() for vr in VR if len(vr.value) == 2}
@@ -33,7 +33,7 @@ _KEYWORDS = (
     "StudyInstanceUID", "SeriesInstanceUID", "SeriesNumber", "AcquisitionNumber", "InstanceNumber",
     "ImagePositionPatient", "ImageOrientationPatient", "FrameOfReferenceUID", "TemporalPositionIdentifier",
     "ImagesInAcquisition", "NumberOfSeriesRelatedInstances", "SamplesPerPixel", "NumberOfFrames", "Rows", "Columns",
-    "PixelSpacing",
+    "PixelSpacing", "LossyImageCompression",
 )  # fmt: skip
 _TAGS: list[BaseTag | int] = [Tag(keyword) for keyword in _KEYWORDS]
 
@@ -146,6 +146,7 @@ def _head(meta: Dataset, found: _Elements) -> InstanceHead:
         pixel_spacing=read_numbers(dataset, "PixelSpacing", 2),
         slice_thickness=read_number(dataset, "SliceThickness"),
         spacing_between_slices=read_number(dataset, "SpacingBetweenSlices"),
+        is_lossy=read_text(dataset, "LossyImageCompression") == "01",
         derivation=read_words(dataset, "DerivationDescription"),
     )
 

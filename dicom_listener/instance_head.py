@@ -62,5 +62,7 @@ class InstanceHead:
     """mm."""
     spacing_between_slices: float | None
     """mm as written; often absent, negative or wrong."""
+    is_lossy: bool
+    """Lossy Image Compression (0028,2110) is 01."""
     derivation: str = field(repr=False)
     """Derivation Description."""

@@ -48,7 +48,7 @@ def test_a_head_is_read_in_every_encoding(tmp_path: Path, syntax: str) -> None:
     assert (head.modality, head.image_type, head.kernel) == ("CT", ("ORIGINAL", "PRIMARY", "AXIAL"), ("Br40d", "3"))
     assert (head.position, head.orientation) == ((-5.0, -4.0, 10.5), (1.0, 0.0, 0.0, 0.0, 1.0, 0.0))
     assert (head.pixel_spacing, head.slice_thickness) == ((0.7, 0.8), 1.25)
-    assert (head.rows, head.columns, head.series_number, head.acquisition_number) == (512, 511, 3, None)
+    assert (head.rows, head.columns, head.series_number, head.is_lossy) == (512, 511, 3, False)
     assert (head.series_description, head.patient_id) == ("Thorax für Übung", "SECRET-ID")
 
 
