@@ -1,5 +1,6 @@
 #!/bin/sh
-# Installs the programs that the tests talk to: DCMTK, Orthanc, dicom3tools, PostgreSQL and a Java runtime for Kafka.
+# Installs the programs that the tests talk to: DCMTK, Orthanc, dicom3tools, PostgreSQL, Prometheus' promtool and a Java
+# runtime for Kafka.
 # Works as root on Debian and Ubuntu; elsewhere it says what is missing and succeeds: such tests are skipped.
 set -eu
 
@@ -18,6 +19,7 @@ need "/usr/bin/storescu /usr/local/bin/storescu /opt/homebrew/bin/storescu" dcmt
 need "/usr/sbin/Orthanc Orthanc" orthanc
 need dciodvfy dicom3tools
 need "/usr/lib/postgresql/*/bin/initdb initdb" postgresql
+need promtool prometheus
 java -version 2>&1 | grep -qE 'version "(1[7-9]|[2-9][0-9])' || missing="$missing openjdk-17-jre-headless"
 
 if [ -z "$missing" ]; then exit 0; fi

@@ -1,5 +1,6 @@
 """Nothing that names a patient, a study or an image leaves the site or is logged: everything is searched as bytes."""
 
+import http.client
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from pathlib import Path
@@ -89,6 +90,17 @@ def shown_to_people(site: Site) -> dict[str, bytes]:
     return {name: (one.stdout + one.stderr).encode() for name, one in done.items()}
 
 
+def scraped(port: int) -> dict[str, bytes]:
+    """What the site serves by HTTP."""
+    places = {}
+    for path in ("/metrics", "/healthz", "/1.2.3?patient=x"):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        connection.request("GET", path)
+        places[path] = connection.getresponse().read()
+        connection.close()
+    return places
+
+
 def test_kafka_central_and_every_log(
     *,
     own_broker: KafkaBroker,
@@ -103,13 +115,15 @@ def test_kafka_central_and_every_log(
     loud: dict[str, Any] = {"log.level": "DEBUG", "log.format": "json"}
     stream = {"stream.kind": "kafka", "stream.kafka.bootstrap_servers": own_broker.bootstrap}
     away = {"name": "away", "ae_title": "AWAY", "host": "127.0.0.1", "port": free_port()}
-    site = make_site("clinic-p", {"model.manifest": quick_model, **stream, **loud}, [destination_of(orthanc), away])
+    watched = {"model.manifest": quick_model, "metrics.port": free_port(), **stream, **loud}
+    site = make_site("clinic-p", watched, [destination_of(orthanc), away])
     central = make_central({**stream, **loud})
     site.start()
     central.start()
     sent = run_through(site, dcmtk, write_series)
     central.wait_for_messages(site.topic, 2)
     people = shown_to_people(site)
+    metrics = scraped(watched["metrics.port"])
     for host in (site, central):
         assert host.stop() == 0
 
@@ -120,6 +134,7 @@ def test_kafka_central_and_every_log(
         "log of the site": site.log().encode(),
         "log of central": central.log().encode(),
         **people,
+        **metrics,
         **{f"broker: {path}": content for path, content in raw_logs(own_broker).items()},
         **files_below(central.store_file.parent),
     }
@@ -128,6 +143,9 @@ def test_kafka_central_and_every_log(
             places[f"{topic} {event.id}"] = repr(event).encode()
     assert sum(place.startswith(site.topic) for place in places) == 2
     assert b"series complete" in places["log of the site"]
+    for kind in (b"association", b"series_complete", b"instance_late", b"instance_conflict"):
+        assert b'"event": "' + kind + b'"' in places["log of the site"]
+    assert b'outcome="conflict",peer="other"} 1.0' in metrics["/metrics"]
     assert b"DEBUG" in places["log of the site"]
     assert found_in(places, wanted) == []
     # the search finds them where they belong: in the spool and in the site's own state

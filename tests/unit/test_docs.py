@@ -11,6 +11,9 @@ import pytest
 import typer
 from pydantic import BaseModel
 
+from dicom_listener.association_report import AssociationEnd, AssociationReport
+from dicom_listener.event_log import association_fields, series_fields
+from dicom_listener.series_report import SeriesReport
 from dicom_listener.store_service import STATUS_OF_ERROR, SUCCESS
 from inference.errors import RejectionReason
 from inference.model_package import reference_manifest
@@ -157,6 +160,14 @@ def test_every_dicom_status_is_explained() -> None:
 def test_every_environment_variable_is_explained() -> None:
     variables = {value for name, value in vars(settings_sections).items() if name.endswith("_VARIABLE")}
     assert variables <= set(first_column(read("reference/environment.md")))
+
+
+def test_every_field_of_the_log_is_explained() -> None:
+    report = AssociationReport(AssociationEnd.RELEASED, "", "", "", 0.0, 0, {}, frozenset())
+    series = SeriesReport("", 1, "", instances=1, conflicts=0, bytes=0, seconds=0.0)
+    fields = {*association_fields(report), *series_fields(series)}
+    explained = first_column(read("reference/logs-and-metrics.md").split("## HTTP")[0])
+    assert fields == set(explained)
 
 
 def test_every_topic_is_explained() -> None:
