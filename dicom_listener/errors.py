@@ -5,6 +5,11 @@ ListenerError
 │   └── SpoolFullError      over the watermark or out of disk: DIMSE status A700
 ├── InvalidInstanceError    a data set without the identifiers that storage needs: DIMSE status A900
 │   └── UnreadableInstanceError     a data set that cannot be parsed up to its identifiers: DIMSE status C000
+├── CommitmentError         a storage commitment request that cannot be taken
+│   ├── InvalidCommitmentError      malformed: DIMSE status 0115
+│   ├── CommitmentConflictError     its Transaction UID stands for other instances: DIMSE status 0115
+│   └── CommitmentLimitError        too many instances, or too many requests that wait: DIMSE status 0213
+├── CallBackError       a peer cannot be called back, or does not take what it is told
 ├── PortError           the listener cannot bind its address and port
 └── UnknownSeriesError  a command names a series that the state does not hold
 """
@@ -31,6 +36,26 @@ class InvalidInstanceError(ListenerError):
 
 class UnreadableInstanceError(InvalidInstanceError):
     """A data set cannot be parsed as far as its identifiers (DIMSE status C000, Cannot Understand)."""
+
+
+class CommitmentError(ListenerError):
+    """A storage commitment request cannot be taken."""
+
+
+class InvalidCommitmentError(CommitmentError):
+    """A storage commitment request is malformed (DIMSE status 0115, Invalid Argument Value)."""
+
+
+class CommitmentConflictError(CommitmentError):
+    """A Transaction UID is used again for other instances (DIMSE status 0115, Invalid Argument Value)."""
+
+
+class CommitmentLimitError(CommitmentError):
+    """Too many instances in a request, or too many requests wait (DIMSE status 0213, Resource Limitation)."""
+
+
+class CallBackError(ListenerError):
+    """A peer cannot be called back, or does not take what it is told."""
 
 
 class PortError(ListenerError):

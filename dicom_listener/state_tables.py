@@ -1,6 +1,6 @@
 """The listener's tables: one MetaData for the room."""
 
-from sqlalchemy import BigInteger, Column, Double, ForeignKeyConstraint, Integer, MetaData, String, Table
+from sqlalchemy import BigInteger, Column, Double, ForeignKeyConstraint, Integer, MetaData, String, Table, Text
 
 from dicom_listener.series import KEY_LENGTH
 
@@ -40,4 +40,21 @@ received_instances = Table(
     ForeignKeyConstraint(
         ["series_key", "version"], ["received_series.series_key", "received_series.version"], ondelete="CASCADE"
     ),
+)
+
+commitment_requests = Table(
+    "commitment_requests",
+    metadata,
+    Column("request_key", String(KEY_LENGTH), primary_key=True),
+    Column("transaction_uid", String(64), nullable=False),
+    Column("calling_ae_title", String(16), nullable=False),
+    Column("called_ae_title", String(16), nullable=False),
+    Column("references_digest", String(64), nullable=False),
+    Column("reference_list", Text, nullable=False),
+    Column("state", String(32), nullable=False, index=True),
+    Column("tries", Integer, nullable=False),
+    Column("received_at", Double, nullable=False),
+    Column("next_try_at", Double, nullable=False),
+    Column("finished_at", Double),
+    Column("reason", String(200)),
 )
