@@ -13,6 +13,7 @@ from qc.stream.kafka_admin import DAY_MS, TopicSettings, check_broker
 from qc.stream.topics import metrics_topic
 from reporter.association import Destination, echo
 from segwatch import listener_wiring, wiring
+from segwatch.commitment_wiring import check_commitment
 from segwatch.errors import ROOM_ERRORS, UsageError
 from segwatch.settings import SiteSettings
 from segwatch.stream_wiring import kafka_connection, make_sink
@@ -150,6 +151,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("state", _state),
     ("spool", _spool),
     ("port", _port),
+    ("commitment", check_commitment),
     ("model", _model),
     ("engine", _engine),
     ("detector", _detector),

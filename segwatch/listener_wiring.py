@@ -12,6 +12,7 @@ from dicom_listener.peers import Peer
 from dicom_listener.scp import ScpSettings, StorageScp
 from dicom_listener.spool import Spool
 from inference.sql_queue import SqlJobQueue
+from segwatch.commitment_wiring import make_commitment, reporting
 from segwatch.listener_watch import make_metrics, watched
 from segwatch.metrics_endpoint import Health
 from segwatch.settings import SiteSettings
@@ -55,6 +56,17 @@ def running_listener(
         on_complete=queue_series(SqlJobQueue()),
         observe=_each(metrics.happened, observe),
     )
+    scp_settings = ScpSettings(
+        require_called_ae_title=listener.require_called_ae_title,
+        maximum_associations=listener.maximum_associations,
+        maximum_pdu_bytes=listener.maximum_pdu_bytes,
+        idle_seconds=listener.idle_seconds,
+        maximum_instance_bytes=listener.maximum_instance_bytes,
+        fast_intake=listener.fast_intake,
+    )
+    commitment = make_commitment(
+        settings, spool, engine, peers=make_peers(settings), sop_classes=scp_settings.sop_classes
+    )
     scp = StorageScp(
         spool,
         ae_title=listener.ae_title,
@@ -62,25 +74,20 @@ def running_listener(
         port=listener.port,
         on_stored=_each(intake.add, metrics.stored),
         on_association_end=metrics.association_ended,
-        settings=ScpSettings(
-            require_called_ae_title=listener.require_called_ae_title,
-            maximum_associations=listener.maximum_associations,
-            maximum_pdu_bytes=listener.maximum_pdu_bytes,
-            idle_seconds=listener.idle_seconds,
-            maximum_instance_bytes=listener.maximum_instance_bytes,
-            fast_intake=listener.fast_intake,
-        ),
+        settings=scp_settings,
+        services=() if commitment is None else (commitment.dimse_service(),),
     )
     with watched(settings, metrics, spool, intake, scp) as health:
         intake.start()
         try:
-            scp.start()
-            try:
-                health.phase = Health.READY
-                yield scp.port
-            finally:
-                health.phase = Health.STOPPING
-                scp.stop()  # first: nothing new comes in while the intake writes what it has
+            with reporting(commitment):
+                scp.start()
+                try:
+                    health.phase = Health.READY
+                    yield scp.port
+                finally:
+                    health.phase = Health.STOPPING
+                    scp.stop()  # first: nothing new comes in while the intake writes what it has
         finally:
             intake.stop()
 

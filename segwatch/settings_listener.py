@@ -20,6 +20,32 @@ class PeerSection(Section):
     port: int | None = Field(None, ge=1, le=65535, description="TCP port to call it back.")
 
 
+class CommitmentSection(Section):
+    """Storage commitment (Push Model as SCP): instances are committed until they are purged, not for ever."""
+
+    enabled: bool = Field(
+        False,
+        description="Offer it. A sender that deletes its own copy once it is committed loses the images after "
+        "`spool.retention_hours`.",
+    )
+    same_association: bool = Field(
+        True,
+        description="Report on the association of the request when its sender leaves it open. false: always on a new "
+        "one to the host and port of its `[[listener.peers]]`.",
+    )
+    maximum_references: int = Field(10_000, ge=1, description="Instances in one request; longer ones are refused.")
+    maximum_pending: int = Field(
+        1_000, ge=1, description="Requests whose report waits at once; further ones are refused."
+    )
+    answer_seconds: float = Field(
+        20.0, gt=0, description="Wait for a connection to the sender and for its answer, seconds."
+    )
+    retry_seconds: float = Field(
+        30.0, gt=0, description="Wait before a report is sent again, seconds; doubled at each further try, up to 900."
+    )
+    give_up_hours: float = Field(24.0, gt=0, description="A report not confirmed for this long is given up, hours.")
+
+
 class ListenerSection(Section):
     """The DICOM storage SCP."""
 
@@ -49,4 +75,5 @@ class ListenerSection(Section):
     only_known_peers: bool = Field(
         False, description="Refuse associations of senders that no `[[listener.peers]]` describes."
     )
+    commitment: CommitmentSection = CommitmentSection()
     peers: tuple[PeerSection, ...] = ()

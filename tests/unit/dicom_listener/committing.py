@@ -8,7 +8,7 @@ from typing import Any
 
 from pydicom.dataset import Dataset
 from pydicom.uid import CTImageStorage, ImplicitVRLittleEndian
-from pynetdicom import AE, build_role, evt
+from pynetdicom import AE, evt
 from pynetdicom.association import Association
 from sqlalchemy import Engine
 
@@ -109,7 +109,7 @@ class Scu:
         ae = AE(self.calling)
         ae.add_requested_context(CTImageStorage, EXPLICIT_LITTLE)
         ae.add_requested_context(PUSH_MODEL, [EXPLICIT_LITTLE, ImplicitVRLittleEndian])
-        handlers = [(evt.EVT_N_EVENT_REPORT, self._on_report)] if answers else []
+        handlers: list[Any] = [(evt.EVT_N_EVENT_REPORT, self._on_report)] if answers else []
         association = ae.associate(LOOPBACK, self._port, ae_title=self._called, evt_handlers=handlers)
         assert association.is_established
         return association
@@ -117,10 +117,9 @@ class Scu:
     def listen(self, port: int, *, scp_role: bool | None = True) -> None:
         """Take reports on associations that the listener requests; `scp_role` None ignores its role selection."""
         ae = AE(self.calling)
-        roles = {} if scp_role is None else {"scu_role": False, "scp_role": scp_role}
-        ae.add_supported_context(PUSH_MODEL, **roles)
+        ae.add_supported_context(PUSH_MODEL, scu_role=None if scp_role is None else False, scp_role=scp_role)
         ae.require_called_aet = True
-        handlers = [(evt.EVT_N_EVENT_REPORT, self._on_report)]
+        handlers: list[Any] = [(evt.EVT_N_EVENT_REPORT, self._on_report)]
         self._server = ae.start_server((LOOPBACK, port), block=False, evt_handlers=handlers)
 
     def close(self) -> None:
@@ -169,7 +168,3 @@ def ask(association: Association, transaction: str | None, *references: tuple[st
     information = action_information(transaction, *references)
     answer, _ = association.send_n_action(information, 1, PUSH_MODEL, WELL_KNOWN)
     return int(answer.Status)
-
-
-def role_of_scp() -> Any:
-    return build_role(PUSH_MODEL, scp_role=True)
