@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs the programs that the tests talk to: DCMTK, Orthanc, dicom3tools, PostgreSQL, Prometheus' promtool and a Java
-# runtime for Kafka.
+# Installs the programs that the tests talk to or watch with: DCMTK, Orthanc, dicom3tools, PostgreSQL, Prometheus'
+# promtool, strace and a Java runtime for Kafka.
 # Works as root on Debian and Ubuntu; elsewhere it says what is missing and succeeds: such tests are skipped.
 set -eu
 
@@ -17,6 +17,7 @@ need() { # need PROGRAM-OR-PATTERN PACKAGE
 # by the system's path where Python packages install programs of the same names
 need "/usr/bin/storescu /usr/local/bin/storescu /opt/homebrew/bin/storescu" dcmtk
 need "/usr/sbin/Orthanc Orthanc" orthanc
+need strace strace
 need dciodvfy dicom3tools
 need "/usr/lib/postgresql/*/bin/initdb initdb" postgresql
 need promtool prometheus

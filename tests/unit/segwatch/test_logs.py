@@ -2,9 +2,11 @@
 
 import json
 import logging
+import warnings
 from collections.abc import Iterator
 
 import pytest
+from pydicom.dataelem import DataElement
 
 from dicom_listener.event_log import FIELDS
 from segwatch.logs import LIBRARY_LEVELS, start_logging
@@ -43,6 +45,15 @@ def test_our_own_defects_keep_theirs(capsys: pytest.CaptureFixture[str]) -> None
     start_logging("INFO", "text")
     fail_in("segwatch.somewhere")
     assert "Traceback" in capsys.readouterr().err
+
+
+def test_no_warning_of_a_library_quotes_a_data_set() -> None:
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        start_logging("DEBUG", "text")
+        DataElement(0x00080018, "UI", "1..2.quoted")
+        warnings.warn("of our own", stacklevel=1)
+    assert [str(one.message) for one in heard] == ["of our own"]
 
 
 def test_json_is_one_object_a_line(capsys: pytest.CaptureFixture[str]) -> None:

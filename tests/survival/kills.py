@@ -1,0 +1,143 @@
+"""SIGKILL at random moments while several senders send: what was acknowledged is there, whole, once."""
+
+import threading
+import time
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+from tests.acceptance.hosts import TRACEBACK, edit_settings, read_sqlite
+from tests.peers.waiting import wait_until
+from tests.survival.listener import AttackedListener, data_set_of, fingerprint, strays
+from tests.survival.retransmission import ROOT, Sender, Trigger, make_data_set
+
+
+@dataclass
+class KillReport:
+    """What a run did and found."""
+
+    intake: str
+    kills: Counter[str] = field(default_factory=Counter)
+    """By kind of moment."""
+    acknowledged: int = 0
+    sent_again: int = 0
+    files: int = 0
+    series: int = 0
+    seconds: float = 0.0
+    problems: list[str] = field(default_factory=list)
+
+
+def kill_many_times(folder: Path, intake: str, *, times: int, seed: int = 1, senders: int = 4) -> KillReport:
+    """Kill the listener so often, and judge what is on the disk."""
+    report, began = KillReport(intake), time.monotonic()
+    random = Random(seed)  # noqa: S311 (not a secret)
+    changes = {"listener.quiet_seconds": 3600.0, "listener.maximum_wait_seconds": 7200.0, "listener.idle_seconds": 60.0}
+    listener = AttackedListener(folder, intake, changes)
+    trigger = Trigger()
+    crew = [Sender(listener.port, number, seed, trigger) for number in range(senders)]
+    try:
+        listener.start()
+        for sender in crew:
+            sender.start()
+        checked = [0] * senders
+        for _ in range(times):
+            _kill_once(listener, trigger, random, report)
+            for place, sender in enumerate(crew):
+                uids = sender.acknowledged[checked[place] :]
+                checked[place] += len(uids)
+                report.problems += _missing(listener.spool_folder, uids)
+            listener.start()
+            if not all(sender.is_alive() for sender in crew) or report.problems:
+                break
+        for sender in crew:
+            sender.finish.set()
+            sender.join(120)
+        report.problems += [why for sender in crew for why in sender.failures]
+        acknowledged = {uid for sender in crew for uid in sender.acknowledged}
+        report.acknowledged, report.sent_again = len(acknowledged), sum(sender.sent_again for sender in crew)
+        _judge_files(listener, acknowledged, report)
+        _judge_books(listener, report)
+    finally:
+        for sender in crew:
+            sender.finish.set()
+        listener.close()
+    if TRACEBACK in listener.log():
+        report.problems.append("a traceback was printed")
+    report.seconds = time.monotonic() - began
+    return report
+
+
+def _kill_once(listener: AttackedListener, trigger: Trigger, random: Random, report: KillReport) -> None:
+    moment = random.choice(("half", "sent", "answered", "any"))
+    trigger.arm(moment, random.randrange(1, 60), listener.running.pid)
+    if moment == "any":
+        threading.Event().wait(random.random() * 0.6)
+        trigger.kill_now()
+    if not trigger.fired.wait(120):
+        report.problems.append(f"the moment {moment!r} never came")
+    with suppress(ProcessLookupError):
+        listener.kill()
+    report.kills[moment] += 1
+
+
+def _missing(spool: Path, uids: list[str]) -> list[str]:
+    problems = []
+    for uid in uids:
+        name, _ = fingerprint(uid, b"")
+        found = list(spool.glob(f"*/{name}.dcm"))
+        if [data_set_of(path) for path in found] != [make_data_set(uid)]:
+            problems.append(f"acknowledged instance {uid}: {len(found)} files, or another content")
+    return problems
+
+
+def _judge_files(listener: AttackedListener, acknowledged: set[str], report: KillReport) -> None:
+    """Whole and once: also what was never acknowledged."""
+    expected = {fingerprint(uid, b"")[0]: uid for uid in acknowledged}
+    incoming = listener.spool_folder / ".incoming"
+    wait_until(lambda: not any(incoming.iterdir()), "nothing half is left", timeout=60)
+    seen: Counter[str] = Counter()
+    for path in listener.spool_folder.rglob("*.dcm"):
+        content = data_set_of(path)
+        seen[path.stem] += 1
+        uid = expected.get(path.stem)
+        if uid is None:
+            # stored, but its sender saw no answer before it finished
+            report.problems += [] if _is_some_whole(content) else ["a file is not whole"]
+        elif content != make_data_set(uid):
+            report.problems.append(f"instance {uid} has another content")
+    report.files = sum(seen.values())
+    report.problems += [f"{name} is there {count} times" for name, count in seen.items() if count > 1]
+    report.problems += [f"instance {expected[name]} is missing" for name in expected.keys() - seen.keys()]
+    report.problems += [f"stray file {name}" for name in strays(listener.folder)]
+
+
+def _is_some_whole(content: bytes) -> bool:
+    start = content.index(ROOT.encode())
+    uid = content[start : content.index(b"\x08\x00\x60\x00", start)].rstrip(b"\0").decode()
+    return content == make_data_set(uid)
+
+
+def _judge_books(listener: AttackedListener, report: KillReport) -> None:
+    """Restarted with a short quiet time, the listener hands every series over once, with every file in it."""
+    listener.stop()
+    edit_settings(listener.settings, {"listener.quiet_seconds": 0.5})
+    listener.start()
+
+    def versions() -> list[tuple[str, int, int, int]]:
+        state = listener.folder / "site" / "segwatch-data" / "state.sqlite"
+        sql = "SELECT series_key, version, n_instances, n_conflicts FROM received_series WHERE completed_at IS NOT NULL"
+        return [(str(key), int(version), int(n), int(c)) for key, version, n, c in read_sqlite(state, sql)]
+
+    folders = [path for path in listener.spool_folder.iterdir() if not path.name.startswith(".")]
+    try:
+        wait_until(lambda: len(versions()) >= len(folders), "every series is handed over", timeout=60)
+    except TimeoutError as error:
+        report.problems.append(str(error))
+    found = versions()
+    report.series = len(found)
+    if {version for _, version, _, _ in found} != {1} or any(conflicts for *_, conflicts in found):
+        report.problems.append("a series was handed over twice, or has conflicts")
+    if sum(count for _, _, count, _ in found) != report.files:
+        report.problems.append(f"handed over {sum(n for _, _, n, _ in found)} instances of {report.files} files")

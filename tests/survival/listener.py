@@ -1,0 +1,182 @@
+"""The process under attack: the real `segwatch listen`, watched from outside."""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from segwatch.settings_listener import ListenerSection
+from tests.acceptance.hosts import TRACEBACK, edit_settings
+from tests.peers.cli import SegwatchCli
+from tests.peers.ports import LOOPBACK, free_ports
+from tests.peers.processes import ServerProcess
+from tests.peers.waiting import wait_until
+
+INTAKES: tuple[str, ...] = ("fast", "pynetdicom") if "fast_intake" in ListenerSection.model_fields else ("pynetdicom",)
+"""Our own way for plain C-STORE messages, and pynetdicom's; everything here is run over both."""
+ARTIM_SECONDS, IDLE_SECONDS = 2.0, 2.0
+"""Short, so that what has to wait for them is over soon."""
+START_SECONDS = 120.0
+
+
+class AttackedListener:
+    """`segwatch listen` over a folder of its own; what lies beside that folder's own files is a stray."""
+
+    def __init__(self, folder: Path, intake: str, changes: Mapping[str, Any] | None = None) -> None:
+        """Write settings by `segwatch init site`; keys that these settings do not have yet are left out."""
+        self.port = free_ports()
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self.cli = SegwatchCli(folder)
+        done = self.cli("init", "site", "--id", "clinic", folder / "site")
+        assert done.returncode == 0, done.stderr
+        self.settings = folder / "site" / "segwatch.toml"
+        self.spool_folder = folder / "site" / "segwatch-data" / "spool"
+        own = {
+            "listener.host": LOOPBACK,
+            "listener.port": self.port,
+            "listener.artim_seconds": ARTIM_SECONDS,
+            "listener.idle_seconds": IDLE_SECONDS,
+            "listener.fast_intake": intake == "fast",
+            "spool.high_watermark": 0.99,
+            "spool.minimum_free_bytes": 0,
+            **(changes or {}),
+        }
+        known = {f"listener.{name}" for name in ListenerSection.model_fields}
+        edit_settings(self.settings, {k: v for k, v in own.items() if not k.startswith("listener.") or k in known})
+        self.process: ServerProcess | None = None
+
+    @property
+    def running(self) -> ServerProcess:
+        """The process."""
+        assert self.process is not None, "it was not started"
+        return self.process
+
+    def start(self, *, before: Sequence[str | Path] = (), environment: Mapping[str, str] | None = None) -> None:
+        """Start and return when it listens; `before` is a command that runs it, e.g. strace with its options."""
+        command = [*before, self.cli.program, "listen", "-c", self.settings]
+        self.process = ServerProcess(
+            command, log=self.folder / "listen.log", environment={**os.environ, **(environment or {})}
+        )
+        self.process.start_and_wait_for_port(self.port, timeout=START_SECONDS)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self.running.kill()
+
+    def stop(self) -> int:
+        """SIGTERM; returns the exit status."""
+        return self.running.stop(timeout=60)
+
+    def close(self) -> None:
+        """Stop it if it runs: for teardown."""
+        if self.process is not None:
+            self.process.close()
+
+    def log(self) -> str:
+        """What it printed over all its starts."""
+        return (self.folder / "listen.log").read_text(errors="replace")
+
+    def memory_bytes(self, which: str = "VmRSS") -> int:
+        """Memory of the process: VmRSS now, VmHWM at its peak."""
+        return 1024 * self._status(which)
+
+    def forget_peak(self) -> None:
+        """Let VmHWM begin again from what is used now (Linux)."""
+        Path(f"/proc/{self.running.pid}/clear_refs").write_text("5")
+
+    def threads(self) -> int:
+        """How many threads it has."""
+        return self._status("Threads")
+
+    def descriptors(self) -> int:
+        """How many files and sockets it has open."""
+        return len(list(Path(f"/proc/{self.running.pid}/fd").iterdir()))
+
+    def wait_for_rest(self, threads: int, descriptors: int, *, timeout: float = 60) -> None:
+        """Wait until it has no more threads and descriptors than these."""
+        wait_until(
+            lambda: self.threads() <= threads and self.descriptors() <= descriptors,
+            f"the listener has at most {threads} threads and {descriptors} descriptors again",
+            timeout=timeout,
+        )
+
+    def assert_sound(self) -> None:
+        """It runs, printed no traceback, left nothing half and nothing outside the spool."""
+        assert self.running.is_running, self.log()[-4000:]
+        assert TRACEBACK not in self.log(), self.log()[-4000:]
+        incoming = self.spool_folder / ".incoming"
+        wait_until(lambda: not any(incoming.iterdir()), "nothing half is left", timeout=30)
+        assert strays(self.folder) == []
+
+    def _status(self, name: str) -> int:
+        for line in Path(f"/proc/{self.running.pid}/status").read_text().splitlines():
+            if line.startswith(f"{name}:"):
+                return int(line.split()[1])
+        raise KeyError(name)
+
+
+@contextmanager
+def attacked(folder: Path, intake: str, **changes: Any) -> Iterator[AttackedListener]:
+    """Run a listener while the block runs: `attacked(folder, "fast", listener__idle_seconds=1.0)`."""
+    listener = AttackedListener(folder, intake, {name.replace("__", "."): value for name, value in changes.items()})
+    listener.start()
+    try:
+        yield listener
+    finally:
+        listener.close()
+
+
+def remove(folder: Path) -> None:
+    """Delete what a run left."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+OWN_FILES = {"listen.log", "segwatch.toml", "site.key", "state.sqlite", "state.sqlite-wal", "state.sqlite-shm"}
+
+
+def strays(folder: Path) -> list[str]:
+    """Files below a listener's folder that neither it nor its spool has by those names."""
+    return sorted(
+        str(path.relative_to(folder))
+        for path in folder.rglob("*")
+        if path.is_file() and path.name not in OWN_FILES and not _is_of_spool(path.relative_to(folder))
+    )
+
+
+def _is_of_spool(path: Path) -> bool:
+    *above, name = path.parts
+    if above[:3] != ["site", "segwatch-data", "spool"]:
+        return False
+    if name == ".lock" or above[3:] == [".incoming"]:
+        return True
+    stem = name.removesuffix(".dcm")
+    is_hex = set(stem) <= set("0123456789abcdef-") and name != stem
+    return is_hex and len(above) in {4, 5} and len(above[3]) == 32 and above[4:] in ([], ["conflicts"])
+
+
+def stored_data_sets(spool: Path) -> Iterator[tuple[str, str]]:
+    """Name (hash of the SOP Instance UID) and SHA-256 of the data set, of each file, conflicting ones included."""
+    for path in spool.rglob("*.dcm"):
+        yield path.stem.partition("-")[0], hashlib.sha256(data_set_of(path)).hexdigest()
+
+
+def data_set_of(path: Path) -> bytes:
+    """What follows the File Meta Information of a file."""
+    content = path.read_bytes()
+    assert content[128:132] == b"DICM", f"{path.name} is no DICOM file"
+    return content[144 + int.from_bytes(content[140:144], "little") :]
+
+
+def missing_ones(spool: Path, acknowledged: Mapping[str, bytes]) -> list[str]:
+    """SOP Instance UIDs of acknowledged data sets that are not in the spool bit by bit, under their names."""
+    found = set(stored_data_sets(spool))
+    return [uid for uid, data_set in acknowledged.items() if fingerprint(uid, data_set) not in found]
+
+
+def fingerprint(uid: str, data_set: bytes) -> tuple[str, str]:
+    """What `stored_data_sets` gives for an instance."""
+    return hashlib.sha256(uid.encode()).hexdigest(), hashlib.sha256(data_set).hexdigest()

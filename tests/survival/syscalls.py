@@ -1,0 +1,149 @@
+"""The order of system calls: what must have reached the disk before a C-STORE response is sent.
+
+That a process may be killed at any time proves nothing about the loss of power. But when the kernel was asked to
+write an instance, its name and its folder, and had answered that it did, before the response went out, then Success
+means durable as far as the disk keeps its own promise. `strace` writes down both in the order in which they happened.
+"""
+
+import hashlib
+import re
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from tests.peers.missing import missing_peer
+from tests.survival import wire
+
+CALLS = "openat,mkdir,mkdirat,write,writev,pwrite64,pwritev,fdatasync,fsync,link,linkat,rename,renameat,renameat2,"
+CALLS += "sendto,sendmsg"
+_LINE = re.compile(r"(?P<pid>\d+) +(?:<\.\.\. (?P<resumed>\w+) resumed>|(?P<name>\w+)\()(?P<rest>.*)")
+_STRING = re.compile(r'[<"]((?:\\x[0-9a-f]{2})*)[>"]')
+_NO_SUCCESS, _WRITES = -1, {"write", "writev", "pwrite64", "pwritev"}
+
+
+def strace_command(trace: Path) -> list[str | Path]:
+    """Make the command before which a program is written to be traced."""
+    strace = shutil.which("strace")
+    if strace is None:
+        missing_peer("strace", "not installed (Debian package strace)")
+    return [strace, "-f", "--seccomp-bpf", "-y", "-xx", "-s", "400", "-o", trace, "-e", f"trace={CALLS}"]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A system call: at its begin, if it sends; at its end, if it writes."""
+
+    name: str
+    strings: tuple[bytes, ...]
+    """Paths, of descriptors too, and contents, in the order of the arguments."""
+    result: int
+
+
+def read_calls(lines: Iterable[str]) -> Iterator[Call]:
+    """Read what strace wrote. What was sent counts from when it began, everything else from when it had ended."""
+    begun: dict[str, tuple[str, str]] = {}
+    for line in lines:
+        found = _LINE.match(line)
+        if found is None:
+            continue
+        pid, name, rest = found["pid"], found["name"], found["rest"]
+        if name is not None and rest.endswith("<unfinished ...>"):
+            if name.startswith("send"):
+                yield _call(name, rest, "= 0")
+            begun[pid] = (name, rest)
+        elif name is not None:
+            yield _call(name, rest, rest)
+        elif pid in begun:
+            name, start = begun.pop(pid)
+            if not name.startswith("send"):
+                yield _call(name, start, rest)
+
+
+def _call(name: str, arguments: str, end: str) -> Call:
+    strings = tuple(bytes.fromhex(one.replace("\\x", "")) for one in _STRING.findall(arguments))
+    result = re.search(r"\) += (-?\d+)|^= (\d+)", end)
+    return Call(name, strings, int(result[1] or result[2]) if result else _NO_SUCCESS)
+
+
+@dataclass
+class OrderCheck:
+    """Follows the calls; a response of Success for something that is not durable yet is a violation."""
+
+    spool: Path
+    violations: list[str] = field(default_factory=list)
+    checked: int = 0
+    """Responses of Success that were looked at."""
+    _unsynced: set[str] = field(default_factory=set)
+    """Files with bytes that were not synced, by the path under which they were written."""
+    _source: dict[str, str] = field(default_factory=dict)
+    """The path under which a final name was written."""
+    _loose_names: set[str] = field(default_factory=set)
+    """Names in folders that were not synced since."""
+
+    def follow(self, call: Call) -> None:
+        """Take the next call."""
+        paths = [one.decode(errors="replace") for one in call.strings]
+        failed = call.result < 0
+        if call.name.startswith("send"):
+            self._sent(call.strings[-1] if call.strings else b"")
+        elif call.name in _WRITES and not failed and paths and paths[0].startswith(f"{self.spool}/"):
+            self._unsynced.add(paths[0])
+        elif call.name in {"fdatasync", "fsync"} and not failed:
+            self._unsynced.discard(paths[0])
+            inside = {one for one in self._loose_names if str(PurePosixPath(one).parent) == paths[0]}
+            self._loose_names -= inside
+        elif call.name.startswith(("link", "rename")):
+            own = [one for one in paths if one.startswith(f"{self.spool}/")]
+            if len(own) >= 2 and (not failed or call.name.startswith("link")):
+                # a name that is taken already may still be loose: its folder is to be synced again
+                self._loose_names.add(own[-1])
+                if not failed:
+                    self._source[own[-1]] = own[0]
+        elif call.name.startswith("mkdir") and not failed and paths[-1].startswith(f"{self.spool}/"):
+            self._loose_names.add(paths[-1])
+
+    def _sent(self, content: bytes) -> None:
+        uid = acknowledged_uid(content)
+        if uid is None:
+            return
+        self.checked += 1
+        name = hashlib.sha256(uid.encode()).hexdigest()
+        finals = [one for one in self._source if PurePosixPath(one).name.startswith(name)]
+        if not finals:
+            self.violations.append("acknowledged, but no file had its name")
+        for final in finals:
+            if self._source[final] in self._unsynced:
+                self.violations.append("acknowledged before its data were synced")
+        for loose in self._loose_names:
+            if PurePosixPath(loose).name.startswith(name):
+                self.violations.append("acknowledged before the folder of its name was synced")
+            elif any(PurePosixPath(loose) in PurePosixPath(final).parents for final in finals):
+                self.violations.append("acknowledged before the folder of its series was durable")
+
+
+def acknowledged_uid(sent: bytes) -> str | None:
+    """SOP Instance UID of a C-STORE response of Success, if that is what was sent."""
+    if len(sent) < 12 or sent[0] != wire.P_DATA_TF or sent[11] != wire.LAST_COMMAND:
+        return None
+    values: dict[int, bytes] = {}
+    at = 12
+    while at + 8 <= len(sent):
+        number, length = (
+            int.from_bytes(sent[at + 2 : at + 4], "little"),
+            int.from_bytes(sent[at + 4 : at + 8], "little"),
+        )
+        values[number] = sent[at + 8 : at + 8 + length]
+        at += 8 + length
+    if values.get(0x0100) != b"\x01\x80" or values.get(0x0900) != b"\0\0":
+        return None
+    return values.get(0x1000, b"").rstrip(b"\0").decode()
+
+
+def check_order(trace: Path, spool: Path) -> OrderCheck:
+    """Check a whole trace."""
+    check = OrderCheck(spool)
+    with trace.open(errors="replace") as lines:
+        for call in read_calls(lines):
+            check.follow(call)
+    return check

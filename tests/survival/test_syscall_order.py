@@ -1,0 +1,127 @@
+"""Success is sent after the kernel confirmed that the instance, its name and its folder are on the disk."""
+
+import hashlib
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.survival import wire
+from tests.survival.listener import INTAKES, AttackedListener
+from tests.survival.peer import associated
+from tests.survival.syscalls import Call, OrderCheck, check_order, read_calls, strace_command
+
+SPOOL = Path("/spool")
+UID = "1.2.3.4"
+SENDERS, INSTANCES = 4, 25
+
+
+def _final() -> bytes:
+    return f"/spool/key/{hashlib.sha256(UID.encode()).hexdigest()}.dcm".encode()
+
+
+def _response() -> bytes:
+    elements = [
+        wire.command_element(0x0100, wire.C_STORE_RSP),
+        wire.command_element(0x0900, 0),
+        wire.command_element(0x1000, UID),
+    ]
+    return wire.p_data(wire.pdv(1, wire.LAST_COMMAND, wire.command_set(elements)))
+
+
+GOOD = (
+    Call("write", (b"/spool/.incoming/a", b"data"), 4),
+    Call("fdatasync", (b"/spool/.incoming/a",), 0),
+    Call("mkdir", (b"/spool/key",), 0),
+    Call("fsync", (b"/spool",), 0),
+    Call("link", (b"/spool/.incoming/a", _final()), 0),
+    Call("fsync", (b"/spool/key",), 0),
+    Call("sendto", (b"socket:[1]", _response()), 100),
+)
+
+
+def _check(calls: tuple[Call, ...]) -> OrderCheck:
+    check = OrderCheck(SPOOL)
+    for call in calls:
+        check.follow(call)
+    return check
+
+
+def test_the_check_accepts_what_is_right() -> None:
+    assert _check(GOOD).violations == []
+    assert _check(GOOD).checked == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda calls: calls[:1] + calls[2:],
+        lambda calls: calls[:2] + calls[0:1] + calls[2:],
+        lambda calls: calls[:3] + calls[4:],
+        lambda calls: calls[:4] + calls[5:],
+        lambda calls: calls[:5] + calls[6:],
+        lambda calls: calls[:5] + calls[6:] + calls[5:6],
+        lambda calls: (*calls[:1], Call("fdatasync", (b"/spool/.incoming/a",), -1), *calls[2:]),
+        lambda calls: (*calls[:4], Call("link", calls[4].strings, -1), *calls[6:]),
+    ],
+    ids=[
+        "no fdatasync", "written after it", "series folder not durable", "no name", "folder not synced",
+        "folder synced too late", "fdatasync failed", "no file",
+    ],
+)  # fmt: skip
+def test_the_check_finds_what_is_wrong(change: Callable[[tuple[Call, ...]], tuple[Call, ...]]) -> None:
+    assert _check(change(GOOD)).violations != []
+
+
+def test_calls_of_several_threads_are_told_apart() -> None:
+    lines = [
+        r"11 fdatasync(3<\x2f\x61> <unfinished ...>",
+        r'12 sendto(4<\x73>, "\x04", 1, 0, NULL, 0 <unfinished ...>',
+        r"11 <... fdatasync resumed>) = 0",
+        r"12 <... sendto resumed>) = 1",
+        r'11 link("\x2f\x61", "\x2f\x62") = -1 EEXIST (File exists)',
+    ]
+    assert list(read_calls(lines)) == [
+        Call("sendto", (b"s", b"\x04"), 0),
+        Call("fdatasync", (b"/a",), 0),
+        Call("link", (b"/a", b"/b"), -1),
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("intake", INTAKES)
+def test_success_is_sent_when_everything_is_on_the_disk(tmp_path: Path, intake: str) -> None:
+    listener = AttackedListener(tmp_path / "listener", intake)
+    trace = tmp_path / "trace"
+    listener.start(before=strace_command(trace))
+    try:
+        errors: list[BaseException] = []
+        threads = [threading.Thread(target=_send, args=(listener.port, number, errors)) for number in range(SENDERS)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        listener.close()
+    assert errors == []
+    check = check_order(trace, listener.spool_folder)
+    assert check.violations == []
+    # each is sent twice, and a few a third time with another content
+    assert check.checked == SENDERS * (2 * INSTANCES + 5)
+
+
+def _send(port: int, sender: int, errors: list[BaseException]) -> None:
+    try:
+        with associated(port, patience=60) as peer:
+            for number in range(INSTANCES):
+                uid = f"1.2.826.9.{sender}.{number}"
+                data_set = wire.ct_data_set(uid, series=f"1.2.826.9.{sender}.{number % 3}", pixels=bytes(40_000))
+                assert [peer.store(uid, data_set) for _ in range(2)] == [0, 0]
+            for number in range(5):
+                uid = f"1.2.826.9.{sender}.{number}"
+                other = wire.ct_data_set(uid, series=f"1.2.826.9.{sender}.{number % 3}", pixels=bytes(50))
+                assert peer.store(uid, other) == 0
+            peer.release()
+    except (AssertionError, OSError) as error:
+        errors.append(error)
