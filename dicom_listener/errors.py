@@ -10,6 +10,7 @@ ListenerError
 │   ├── CommitmentConflictError     its Transaction UID stands for other instances: DIMSE status 0115
 │   └── CommitmentLimitError        too many instances, or too many requests that wait: DIMSE status 0213
 ├── CallBackError       a peer cannot be called back, or does not take what it is told
+├── RoutingError        it cannot be decided now whether a series is taken
 ├── PortError           the listener cannot bind its address and port
 └── UnknownSeriesError  a command names a series that the state does not hold
 """
@@ -56,6 +57,10 @@ class CommitmentLimitError(CommitmentError):
 
 class CallBackError(ListenerError):
     """A peer cannot be called back, or does not take what it is told."""
+
+
+class RoutingError(ListenerError):
+    """It cannot be decided now whether a series is taken; it is tried again."""
 
 
 class PortError(ListenerError):

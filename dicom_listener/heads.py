@@ -68,6 +68,11 @@ def read_head(path: Path) -> InstanceHead:
     return _head(meta, found)
 
 
+def unreadable_head() -> InstanceHead:
+    """The head of a file of which nothing is known."""
+    return _head(Dataset(), _Elements(Dataset(), is_whole=False))
+
+
 def _read(
     file: BinaryIO, *, explicit: bool, little_endian: bool, last: int, only: list[BaseTag | int] | None = None
 ) -> _Elements:

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine
 from dicom_listener.books import Books, IntakeEvent, OpenSeries
 from dicom_listener.completion import CompletionRule
 from dicom_listener.errors import in_short
+from dicom_listener.router import SeriesRouter
 from dicom_listener.series import ReceivedSeries
 from dicom_listener.spool import Spool
 from dicom_listener.stored import StoredInstance
@@ -48,6 +49,7 @@ class Intake:
         on_complete: Callable[[Connection, ReceivedSeries], None],
         maximum_wait_seconds: float | None = None,
         observe: Callable[[IntakeEvent], None] | None = None,
+        router: SeriesRouter | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Make an intake that does nothing before `start`.
@@ -60,10 +62,12 @@ class Intake:
                 raises, the transaction is rolled back and tried again.
             maximum_wait_seconds: a series is complete at the latest this long after its first instance.
             observe: told what happened, after the commit, in the intake's thread; must return quickly.
+            router: decides about complete series in the intake's thread; its `on_complete` is given beside it.
             clock: Unix time for the rows; waiting goes by a monotonic clock, which does not jump.
         """
         self._spool = spool
         self._observe = observe
+        self._router = router
         rule = CompletionRule(quiet_seconds, maximum_wait_seconds)
         self._books = Books(spool, engine, rule, on_complete, self._tell, clock)
         self._condition = threading.Condition()
@@ -85,6 +89,8 @@ class Intake:
         try:
             self._books.recover(now=time.monotonic())
             self._open_series = self._books.open_series()
+            if self._router is not None:
+                self._router.recover(now=time.monotonic())
         except BaseException:
             self._spool.release()
             raise
@@ -139,15 +145,22 @@ class Intake:
             times.append(self._save_at)
         if (deadline := self._books.completion.next_deadline()) is not None:
             times.append(deadline)
+        is_receiving = self._books.completion.is_receiving
+        if self._router is not None and (deadline := self._router.next_deadline(is_receiving)) is not None:
+            times.append(deadline)
         return max(min(times), self._retry_at)
 
     def _turn(self, *, hand_over: bool = True) -> None:
         try:
             while self._backlog:
                 self._books.absorb(self._backlog[0], now=time.monotonic())
+                if self._router is not None:
+                    self._router.on_stored(self._backlog[0], now=time.monotonic())
                 self._backlog.popleft()
             if hand_over:
                 self._hand_over()
+                if self._router is not None:
+                    self._router.run_due(time.monotonic(), self._books.completion.is_receiving)
             if time.monotonic() >= self._save_at:
                 self._books.save()
                 self._books.tidy(now=time.monotonic())

@@ -1,6 +1,7 @@
 """`RoutingRules`: which series are worth segmenting, as the settings say it, and the defaults for a hospital."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from dicom_listener.kernels import KernelClass
@@ -85,3 +86,21 @@ class RoutingRules:
 
 
 DEFAULT_RULES = RoutingRules()
+
+
+@dataclass(frozen=True, slots=True)
+class RuleBook:
+    """All rule sets of a site, and which one holds for the AE title that a sender called."""
+
+    rule_sets: tuple[RoutingRules, ...] = ()
+    by_called_ae_title: Mapping[str, str] = field(default_factory=dict)
+    """AE title -> name of a rule set; any other title, and none, stand for `default`."""
+
+    def named(self, name: str) -> RoutingRules:
+        """The rule set of a name; the default one where a name is not known (any more)."""
+        known = {DEFAULT_RULES.name: DEFAULT_RULES, **{rules.name: rules for rules in self.rule_sets}}
+        return known.get(name, known[DEFAULT_RULES.name])
+
+    def for_called(self, ae_title: str) -> RoutingRules:
+        """The rule set for series that came under this called AE title."""
+        return self.named(self.by_called_ae_title.get(ae_title, DEFAULT_RULES.name))

@@ -46,3 +46,8 @@ def series_key(study_instance_uid: str, series_instance_uid: str) -> str:
     """
     text = f"{study_instance_uid}\0{series_instance_uid}"
     return hashlib.sha256(text.encode()).hexdigest()[:KEY_LENGTH]
+
+
+def study_hash(study_instance_uid: str) -> str:
+    """Local name of a study, made like `series_key`; it stays on this host too."""
+    return hashlib.sha256(study_instance_uid.encode()).hexdigest()[:KEY_LENGTH]
