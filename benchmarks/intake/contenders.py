@@ -136,14 +136,14 @@ class Segwatch(Contender):
         }
         settings = folder / "segwatch.toml"
         settings.write_text(site_toml("benchmark", {**needed, **(changes or {})}), encoding="utf-8")
-        self._folder = folder
+        self.spool = folder / "data" / "spool"
         command = [str(Path(sys.executable).parent / "segwatch"), "listen", "-c", str(settings)]
         self.process = ServerProcess(command, log=folder / "log", environment=_environment(), directory=folder)
 
     def end(self, least_bytes: int) -> frozenset[str]:
         """What a spool that is opened after a kill finds: acknowledged is not enough."""
         self.process.kill()
-        spool = Spool(self._folder / "data" / "spool", high_watermark=0.999)
+        spool = Spool(self.spool, high_watermark=0.999)
         found = (one.instance for key in spool.series_keys() for one in spool.load(key))
         return frozenset(one.sop_instance_uid for one in found if one.size_bytes >= least_bytes)
 
