@@ -8,7 +8,9 @@ import socket
 import socketserver
 import sys
 import threading
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from enum import StrEnum
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
@@ -81,6 +83,12 @@ class MetricsEndpoint:
         self._server = self._thread = None
 
 
+MOST_CONNECTIONS = 8
+"""Served at once; Prometheus needs one."""
+LONGEST_SECONDS = 10.0
+"""A connection is cut after this long, however slowly its client dribbles."""
+
+
 class _Server(socketserver.ThreadingTCPServer):
     # not http.server's own, which asks the name service for this host's name before it serves
     allow_reuse_address = True
@@ -90,28 +98,36 @@ class _Server(socketserver.ThreadingTCPServer):
     def __init__(self, address: tuple[str, int], registry: CollectorRegistry, health: Callable[[], Health]) -> None:
         self.registry = registry
         self.health = health
-        self._places = threading.BoundedSemaphore(_MOST_CONNECTIONS)
+        self._began: dict[socket.socket, float] = {}
+        self._lock = threading.Lock()
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         super().__init__(address, _Handler)
 
-    def verify_request(self, _request: object, _address: object) -> bool:
+    def verify_request(self, request: Any, _address: object) -> bool:  # noqa: ANN401 (a socket, for TCP servers)
         """Called by the accept loop: a connection over the limit is closed at once."""
-        return self._places.acquire(blocking=False)
+        with self._lock:
+            if len(self._began) >= MOST_CONNECTIONS:
+                return False
+            self._began[request] = time.monotonic()
+            return True
 
-    def process_request_thread(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 (socketserver's arguments)
-        """Serve one connection in its thread."""
-        try:
-            super().process_request_thread(request, client_address)
-        finally:
-            self._places.release()
+    def service_actions(self) -> None:
+        """Called by the accept loop at each of its turns: cut what takes too long."""
+        with self._lock:
+            for connection, began in self._began.items():
+                if time.monotonic() - began > LONGEST_SECONDS:
+                    with suppress(OSError):  # closed by the client meanwhile
+                        connection.shutdown(socket.SHUT_RDWR)
+
+    def shutdown_request(self, request: Any) -> None:  # noqa: ANN401 (a socket, for TCP servers)
+        """Called by socketserver when a connection ends."""
+        with self._lock:
+            self._began.pop(request, None)
+        super().shutdown_request(request)
 
     def handle_error(self, _request: object, _address: object) -> None:
         """Called by socketserver for what a handler raised; its own version prints a traceback."""
         LOGGER.debug("a connection to the metrics ended with an error: %s", type(sys.exc_info()[1]).__name__)
-
-
-_MOST_CONNECTIONS = 8
-"""Served at once; Prometheus needs one."""
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -4,6 +4,7 @@ import json
 import re
 import tomllib
 from collections.abc import Iterator
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, get_args
 
@@ -11,10 +12,12 @@ import pytest
 import typer
 from pydantic import BaseModel
 
-from dicom_listener.association_report import AssociationEnd, AssociationReport
+from dicom_listener.association_report import AssociationEnd, AssociationReport, ConnectionRefusal
+from dicom_listener.books import IntakeEventKind
 from dicom_listener.event_log import association_fields, series_fields
 from dicom_listener.series_report import SeriesReport
 from dicom_listener.store_service import STATUS_OF_ERROR, SUCCESS
+from dicom_listener.stored import StoreOutcome
 from inference.errors import RejectionReason
 from inference.model_package import reference_manifest
 from qc.central.alerts import AlertRule
@@ -22,6 +25,7 @@ from qc.record import decode_record
 from qc.stream import topics
 from segwatch import settings_sections
 from segwatch.cli import make_app
+from segwatch.metrics_endpoint import Health
 from segwatch.settings import CentralSettings, SiteSettings
 from segwatch.settings_text import settings_markdown
 from segwatch.status import SeriesState
@@ -168,6 +172,12 @@ def test_every_field_of_the_log_is_explained() -> None:
     fields = {*association_fields(report), *series_fields(series)}
     explained = first_column(read("reference/logs-and-metrics.md").split("## HTTP")[0])
     assert fields == set(explained)
+
+
+@pytest.mark.parametrize("kind", [AssociationEnd, ConnectionRefusal, IntakeEventKind, StoreOutcome, Health])
+def test_every_word_of_the_metrics_is_explained(kind: type[StrEnum]) -> None:
+    page = read("reference/logs-and-metrics.md")
+    assert [word.value for word in kind if f"`{word}`" not in page] == []
 
 
 def test_every_topic_is_explained() -> None:

@@ -3,6 +3,7 @@
 import http.client
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from prometheus_client import CollectorRegistry, Counter
 from dicom_listener.spool import Spool
 from segwatch.errors import SettingsError
 from segwatch.listener_watch import ListenerHealth
-from segwatch.metrics_endpoint import Health, MetricsEndpoint
+from segwatch.metrics_endpoint import MOST_CONNECTIONS, Health, MetricsEndpoint
 
 LOOPBACK = "127.0.0.1"
 PATIENCE = 20.0
@@ -96,8 +97,23 @@ def test_what_is_no_http_is_closed_without_a_word_on_standard_error(
     assert capfd.readouterr().err == ""
 
 
+def test_a_client_that_dribbles_is_cut(
+    endpoint: MetricsEndpoint, ask: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("segwatch.metrics_endpoint.LONGEST_SECONDS", 0.3)
+    with socket.create_connection((LOOPBACK, endpoint.port)) as client:
+        client.settimeout(0.02)
+        with pytest.raises((ConnectionError, EOFError)):
+            while True:
+                client.sendall(b"G")
+                with suppress(TimeoutError):
+                    if client.recv(1) == b"":
+                        raise EOFError
+    assert ask("/healthz")[0] == 200
+
+
 def test_silent_clients_over_the_limit_are_closed(endpoint: MetricsEndpoint) -> None:
-    silent = [socket.create_connection((LOOPBACK, endpoint.port)) for _ in range(8)]
+    silent = [socket.create_connection((LOOPBACK, endpoint.port)) for _ in range(MOST_CONNECTIONS)]
     with socket.create_connection((LOOPBACK, endpoint.port)) as ninth:
         ninth.settimeout(PATIENCE)
         assert ninth.recv(1) == b""
