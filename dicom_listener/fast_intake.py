@@ -51,10 +51,16 @@ class ActivityGate(threading.Event):
         super().__init__()
         self._activity = threading.Event()
         self._longest_wait = longest_wait
+        self._has_ended = False
         self.set()
 
     def notify(self) -> None:
         """Something happened."""
+        self._activity.set()
+
+    def end(self) -> None:
+        """Nothing will happen any more: let the loop turn until it sees that the thread which notified it is gone."""
+        self._has_ended = True
         self._activity.set()
 
     def set(self) -> None:
@@ -65,7 +71,8 @@ class ActivityGate(threading.Event):
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until something happened, and until the loop may go on."""
         self._activity.wait(self._longest_wait())
-        self._activity.clear()
+        if not self._has_ended:
+            self._activity.clear()
         return super().wait(timeout)
 
 
@@ -112,7 +119,7 @@ class FastProvider(DULServiceProvider):
         finally:
             if self._stores is not None:
                 self._stores.discard()
-            self.gate.notify()
+            self.gate.end()
             for end in self._wakers:
                 end.close()
 
