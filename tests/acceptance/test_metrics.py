@@ -76,7 +76,8 @@ class Watched(Host):
         self.metrics_port = metrics_port
 
     def start(self) -> None:
-        self.launch().wait_for_port(self.site.port, timeout=START_TIMEOUT_S)
+        self.launch()
+        self.wait_for_log('"ready": "listen"', timeout=START_TIMEOUT_S)
 
     def wait_until_scraped(self, condition: Callable[[Scrape], bool], what: str) -> Scrape:
         found: Scrape = {}
