@@ -15,6 +15,7 @@ from reporter.association import Destination, echo
 from segwatch import listener_wiring, wiring
 from segwatch.commitment_wiring import check_commitment
 from segwatch.errors import ROOM_ERRORS, UsageError
+from segwatch.metrics_check import check_metrics
 from segwatch.settings import SiteSettings
 from segwatch.stream_wiring import kafka_connection, make_sink
 
@@ -152,6 +153,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("spool", _spool),
     ("port", _port),
     ("commitment", check_commitment),
+    ("metrics", check_metrics),
     ("model", _model),
     ("engine", _engine),
     ("detector", _detector),
