@@ -163,8 +163,8 @@ Some of these carry libraries of others, compiled in; their licence texts lie in
 - The extra `gpu` brings NVIDIA's CUDA and cuDNN libraries under NVIDIA's own licence.
 - The extras `fit`, `train` and `dev` are for operations, training and development.
 - Left out on purpose: pylibjpeg-libjpeg (GPL-3.0), psycopg (LGPL-3.0).
-- The tests run Orthanc (GPL-3.0), DCMTK (BSD-3-Clause), dicom3tools, PostgreSQL and Apache Kafka as separate programs
-  where they are installed; nothing of them is copied here.
+- The tests run Orthanc (GPL-3.0), DCMTK (BSD-3-Clause), dicom3tools, PostgreSQL, Apache Kafka and Prometheus'
+  promtool (Apache-2.0) as separate programs where they are installed; nothing of them is copied here.
 """.splitlines()
 
 
