@@ -13,7 +13,7 @@ from sqlalchemy import Connection, delete, func, insert, or_, select, update
 
 from dicom_listener.commitment import CommitmentRequest, Reference, references_digest, request_key
 from dicom_listener.errors import CommitmentConflictError, CommitmentLimitError
-from dicom_listener.state_tables import commitment_requests
+from dicom_listener.state_tables import REASON_LENGTH, commitment_requests
 
 _C = commitment_requests.c
 
@@ -127,7 +127,14 @@ def retry(connection: Connection, key: str, *, at: float) -> None:
 
 def finish(connection: Connection, key: str, state: CommitmentState, *, now: float, reason: str | None = None) -> None:
     """The report was confirmed or is given up: the instances of the request are forgotten."""
-    _change(connection, key, state=state.value, finished_at=now, reason=reason, reference_list="[]")
+    _change(
+        connection,
+        key,
+        state=state.value,
+        finished_at=now,
+        reason=reason and reason[:REASON_LENGTH],
+        reference_list="[]",
+    )
 
 
 def forget_finished(connection: Connection, *, before: float) -> int:
