@@ -96,7 +96,13 @@ class CommitmentReporter:
         return self._quiet_seconds if self._same_association else 0.0
 
     def start(self) -> None:
-        """Begin to send, also what waits from an earlier run."""
+        """Begin to send, also what waits from an earlier run.
+
+        Raises:
+            sqlalchemy.exc.SQLAlchemyError: the state cannot be written.
+        """
+        with self._engine.begin() as connection:
+            commitment_table.hurry_untried(connection, now=self._clock())
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="dicom-commitment", daemon=True)
         self._thread.start()
@@ -199,8 +205,8 @@ class CommitmentReporter:
                 self._fail(key, in_short(error), now=self._clock())
 
     def _judge(self, pending: PendingRequest, forgotten: set[str]) -> CommitmentReport:
-        uids = {reference.sop_instance_uid for reference in pending.request.references}
-        report = judge(pending.request, find_durable(self._spool, uids, without=forgotten), self._sop_classes)
+        durable = find_durable(self._spool, pending.request.references, without=forgotten)
+        report = judge(pending.request, durable, self._sop_classes)
         LOGGER.info(
             "storage commitment: request=%s calling=%s committed=%d failed=%d try=%d",
             pending.key,

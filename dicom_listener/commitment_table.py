@@ -125,6 +125,12 @@ def retry(connection: Connection, key: str, *, at: float) -> None:
     _change(connection, key, next_try_at=at)
 
 
+def hurry_untried(connection: Connection, *, now: float) -> None:
+    """Make due what waited for its association to become quiet: at a start no association is open any more."""
+    is_untried = (_C.state == CommitmentState.PENDING.value) & (_C.tries == 0)
+    connection.execute(update(commitment_requests).where(is_untried).values(next_try_at=now))
+
+
 def finish(connection: Connection, key: str, state: CommitmentState, *, now: float, reason: str | None = None) -> None:
     """The report was confirmed or is given up: the instances of the request are forgotten."""
     _change(

@@ -73,6 +73,14 @@ def test_a_try_is_counted_before_it_is_made(connection: Connection) -> None:
     assert [pending.tries for pending in _due(connection, 110.0)] == [1]
 
 
+def test_what_was_never_tried_is_due_at_a_start_and_what_failed_waits_its_time(connection: Connection) -> None:
+    fresh, failed, done = (_accept(connection, _request(f"1.2.{number}")) for number in range(3))
+    commitment_table.begin_try(connection, failed, next_try_at=900.0)
+    commitment_table.finish(connection, done, CommitmentState.REPORTED, now=50.0)
+    commitment_table.hurry_untried(connection, now=50.0)
+    assert [pending.key for pending in _due(connection, 50.0)] == [fresh]
+
+
 def test_a_clock_that_jumped_back_delays_nothing(connection: Connection) -> None:
     _accept(connection, _request(), now=10**9)
     assert len(_due(connection, 10**9 - 10 * LONGEST)) == 1
