@@ -116,9 +116,9 @@ def _receive(settings: SiteSettings, engine: Any, ct: Path) -> float:
         if event.kind is IntakeEventKind.COMPLETE:
             complete.set()
 
-    with listener_wiring.running_listener(settings, engine, observe=observe) as port:
+    with listener_wiring.running_listener(settings, engine, observe=observe) as listening:
         start = time.perf_counter()
-        _send(ct, port)
+        _send(ct, listening.port)
         seconds = time.perf_counter() - start
         if not complete.wait(60):
             sys.exit("the series did not become complete")

@@ -17,7 +17,7 @@ need() { # need PROGRAM-OR-PATTERN PACKAGE
 # by the system's path where Python packages install programs of the same names
 need "/usr/bin/storescu /usr/local/bin/storescu /opt/homebrew/bin/storescu" dcmtk
 need "/usr/sbin/Orthanc Orthanc" orthanc
-need strace strace
+[ -r /usr/share/orthanc/plugins/libOrthancDicomWeb.so ] || missing="$missing orthanc-dicomweb"
 need dciodvfy dicom3tools
 need "/usr/lib/postgresql/*/bin/initdb initdb" postgresql
 need promtool prometheus

@@ -29,7 +29,6 @@ from dicom_listener.errors import (
     ListenerError,
     in_short,
 )
-from dicom_listener.event_log import printable
 
 LOGGER = logging.getLogger(__name__)
 
@@ -109,7 +108,7 @@ class CommitmentService:
         LOGGER.info(
             "storage commitment requested: request=%s calling=%s instances=%d",
             key,
-            printable(request.calling_ae_title),
+            request.calling_ae_title,
             len(request.references),
         )
         self.reporter.notice(key, event.assoc, event.context)

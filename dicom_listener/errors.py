@@ -12,10 +12,14 @@ ListenerError
 ├── CallBackError       a peer cannot be called back, or does not take what it is told
 ├── RoutingError        it cannot be decided now whether a series is taken
 ├── PortError           the listener cannot bind its address and port
+├── StowSettingsError   the STOW-RS server cannot be run with these settings
+├── RequestRefusedError a DICOMweb request is answered with an HTTP error
 └── UnknownSeriesError  a command names a series that the state does not hold
 """
 
 import traceback
+from collections.abc import Mapping
+from http import HTTPStatus
 from pathlib import Path
 
 
@@ -65,6 +69,19 @@ class RoutingError(ListenerError):
 
 class PortError(ListenerError):
     """The listener cannot bind its address and port."""
+
+
+class StowSettingsError(ListenerError):
+    """The STOW-RS server cannot be run with these settings, tokens or certificates."""
+
+
+class RequestRefusedError(ListenerError):
+    """A DICOMweb request is answered with an HTTP error; its text is fit for the client."""
+
+    def __init__(self, status: HTTPStatus, text: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(text)
+        self.status = status
+        self.headers = dict(headers or {})
 
 
 class UnknownSeriesError(ListenerError):

@@ -81,6 +81,8 @@ class IncomingFile:
             raise InvalidInstanceError("SOP Instance UID of request and data set differ")
         if identifiers.sop_class_uid != self._request.sop_class_uid:
             raise InvalidInstanceError("SOP Class UID of request and data set differ")
+        if self._request.study_instance_uid not in (None, identifiers.study_instance_uid):
+            raise InvalidInstanceError("Study Instance UID of request and data set differ")
 
     def discard(self) -> None:
         """Remove the temporary name; the instance stays where `commit` put it, if it did."""

@@ -20,6 +20,8 @@ class StoreRequest:
     """Who sent it, without padding; empty when unknown."""
     called_ae_title: str = ""
     """Whom the sender called, without padding."""
+    study_instance_uid: str | None = None
+    """The study to which it must belong, where the sender named one (STOW-RS); None: any."""
 
 
 class StoreOutcome(StrEnum):

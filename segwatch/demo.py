@@ -163,10 +163,10 @@ def prepared_demo(out: Path) -> Iterator[Demo]:
         engine = wiring.make_state_engine(settings)
         events: queue.SimpleQueue[IntakeEvent] = queue.SimpleQueue()
         with (
-            listener_wiring.running_listener(settings, engine, observe=events.put) as port,
+            listener_wiring.running_listener(settings, engine, observe=events.put) as listening,
             running_central(central_settings) as consumer,
         ):
-            yield Demo(settings, engine, events, port, pacs, consumer)
+            yield Demo(settings, engine, events, listening.port, pacs, consumer)
         engine.dispose()
 
 

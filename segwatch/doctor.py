@@ -12,7 +12,7 @@ from qc.metric_set import LESION_CORE_1
 from qc.stream.kafka_admin import DAY_MS, TopicSettings, check_broker
 from qc.stream.topics import metrics_topic
 from reporter.association import Destination, echo
-from segwatch import listener_wiring, wiring
+from segwatch import listener_wiring, stow_wiring, wiring
 from segwatch.commitment_wiring import check_commitment
 from segwatch.errors import ROOM_ERRORS, UsageError
 from segwatch.metrics_check import check_metrics
@@ -152,6 +152,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("state", _state),
     ("spool", _spool),
     ("port", _port),
+    ("STOW-RS", stow_wiring.examine),
     ("commitment", check_commitment),
     ("metrics", check_metrics),
     ("model", _model),

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TypeVar
 
 from sqlalchemy import Engine
@@ -12,13 +13,25 @@ from dicom_listener.peers import Peer
 from dicom_listener.scp import ScpSettings, StorageScp
 from dicom_listener.spool import Spool
 from inference.sql_queue import SqlJobQueue
+from segwatch import stow_wiring
 from segwatch.commitment_wiring import make_commitment, reporting
 from segwatch.listener_watch import make_metrics, watched
 from segwatch.metrics_endpoint import Health
 from segwatch.settings import SiteSettings
+from segwatch.settings_listener import ListenerSection
 from segwatch.worker import queue_series
 
 Told = TypeVar("Told")
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """Where a running listener is reached."""
+
+    port: int
+    """Of the storage SCP."""
+    stow: str
+    """What the ready line says of STOW-RS; empty when it is off."""
 
 
 def make_spool(settings: SiteSettings) -> Spool:
@@ -38,12 +51,13 @@ def make_peers(settings: SiteSettings) -> tuple[Peer, ...]:
 @contextmanager
 def running_listener(
     settings: SiteSettings, engine: Engine, *, observe: Callable[[IntakeEvent], None] | None = None
-) -> Iterator[int]:
-    """Run the listener while the block runs; gives the port. `observe` is told of series that are complete.
+) -> Iterator[Listening]:
+    """Run the listener while the block runs; gives its ports. `observe` is told of series that are complete.
 
     Raises:
-        PortError: the port is taken.
+        PortError: a port is taken.
         SpoolError: the spool cannot be used, or another listener uses it.
+        StowSettingsError: STOW-RS cannot be run with these settings.
         SettingsError: the port of the metrics is taken.
     """
     spool, listener = make_spool(settings), settings.listener
@@ -56,23 +70,18 @@ def running_listener(
         on_complete=queue_series(SqlJobQueue()),
         observe=_each(metrics.happened, observe),
     )
-    scp_settings = ScpSettings(
-        require_called_ae_title=listener.require_called_ae_title,
-        maximum_associations=listener.maximum_associations,
-        maximum_pdu_bytes=listener.maximum_pdu_bytes,
-        idle_seconds=listener.idle_seconds,
-        maximum_instance_bytes=listener.maximum_instance_bytes,
-        fast_intake=listener.fast_intake,
-    )
+    scp_settings = _make_scp_settings(listener)
     commitment = make_commitment(
         settings, spool, engine, peers=make_peers(settings), sop_classes=scp_settings.sop_classes
     )
+    on_stored = _each(intake.add, metrics.stored)
+    stow = stow_wiring.make_stow_server(settings, spool, on_stored, scp_settings.sop_classes)
     scp = StorageScp(
         spool,
         ae_title=listener.ae_title,
         host=listener.host,
         port=listener.port,
-        on_stored=_each(intake.add, metrics.stored),
+        on_stored=on_stored,
         on_association_end=metrics.association_ended,
         settings=scp_settings,
         services=() if commitment is None else (commitment.dimse_service(),),
@@ -83,13 +92,26 @@ def running_listener(
             with reporting(commitment):
                 scp.start()
                 try:
-                    health.phase = Health.READY
-                    yield scp.port
+                    with stow_wiring.running(stow):
+                        health.phase = Health.READY
+                        yield Listening(scp.port, stow_wiring.describe(settings, stow))
+                        health.phase = Health.STOPPING
                 finally:
                     health.phase = Health.STOPPING
                     scp.stop()  # first: nothing new comes in while the intake writes what it has
         finally:
             intake.stop()
+
+
+def _make_scp_settings(listener: ListenerSection) -> ScpSettings:
+    return ScpSettings(
+        require_called_ae_title=listener.require_called_ae_title,
+        maximum_associations=listener.maximum_associations,
+        maximum_pdu_bytes=listener.maximum_pdu_bytes,
+        idle_seconds=listener.idle_seconds,
+        maximum_instance_bytes=listener.maximum_instance_bytes,
+        fast_intake=listener.fast_intake,
+    )
 
 
 def _each(*told: Callable[[Told], None] | None) -> Callable[[Told], None]:

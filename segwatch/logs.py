@@ -19,6 +19,10 @@ LIBRARY_LEVELS = {
     "pydicom": logging.ERROR,
     "kafka": logging.CRITICAL,
     "sqlalchemy": logging.WARNING,
+    # what a client sent wrongly, with paths and header values; a request's line is `stow.report`'s
+    "uvicorn": logging.CRITICAL,
+    "python_multipart": logging.CRITICAL,
+    "asyncio": logging.WARNING,
     "highdicom": logging.ERROR,
     "PIL": logging.WARNING,
 }

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from segwatch.settings_sections import AE_TITLE, Section
+from segwatch.settings_stow import StowSection
 
 
 class PeerSection(Section):
@@ -77,3 +78,4 @@ class ListenerSection(Section):
     )
     commitment: CommitmentSection = CommitmentSection()
     peers: tuple[PeerSection, ...] = ()
+    stow: StowSection = StowSection()

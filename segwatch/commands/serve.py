@@ -45,8 +45,9 @@ def listen(config: SiteFile = SITE_FILE, stop_at_eof: StopAtEof = False) -> None
     """Run the DICOM listener alone: receive instances, and queue series that are complete."""
     settings = load_site(config)
     stop = stop_event(at_end_of_input=stop_at_eof)
-    with listener_wiring.running_listener(settings, wiring.make_state_engine(settings)) as port:
-        announce_ready("listen", f"listening on {settings.listener.host}:{port} as {settings.listener.ae_title}")
+    with listener_wiring.running_listener(settings, wiring.make_state_engine(settings)) as listening:
+        where = f"{settings.listener.host}:{listening.port} as {settings.listener.ae_title}"
+        announce_ready("listen", f"listening on {where}{listening.stow}")
         stop.wait()
 
 

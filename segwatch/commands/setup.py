@@ -8,16 +8,20 @@ from typing import Annotated
 
 import typer
 
+from dicom_listener.stow.tokens import NAME, new_token, token_line
 from segwatch.commands.console import CENTRAL_FILE, SITE_FILE, console
 from segwatch.errors import UsageError
 from segwatch.settings import MINIMUM_SECRET_BYTES
 from segwatch.settings_sections import SITE_ID
 from segwatch.settings_text import central_toml, settings_markdown, site_toml
 
-app = typer.Typer(no_args_is_help=True, help="Write a commented settings file; for a site also its secret key.")
+app = typer.Typer(
+    no_args_is_help=True, help="Write a commented settings file, for a site also its secret key; make tokens."
+)
 
 Force = Annotated[bool, typer.Option("--force", help="Replace an existing settings file (never a key).")]
 KEY_FILE = Path("site.key")
+TOKENS_FILE = Path("stow-tokens")
 
 
 @app.command("site")
@@ -48,6 +52,21 @@ def init_central(
     console.print(f"Wrote {settings}.\nNext: set [stream], then  segwatch central -c {settings}", markup=False)
 
 
+@app.command("token")
+def init_token(
+    name: Annotated[str, typer.Argument(help="Who pushes with it, e.g. PACS: the calling AE title of its images.")],
+    file: Annotated[Path, typer.Argument(help="File of tokens (listener.stow.tokens_file).")] = TOKENS_FILE,
+) -> None:
+    """Make a bearer token for STOW-RS: print it once, and append its name and hash to a file."""
+    if not re.fullmatch(NAME, name):
+        raise UsageError("NAME: use 1 to 16 letters, digits, '_', '.' and '-', beginning with a letter or digit")
+    token = new_token()
+    append_line(file, token_line(name, token))
+    console.print(f"Added {name} to {file}. Give the client this token; it is shown only now:", markup=False)
+    typer.echo(token)
+    console.print("A client sends it as  Authorization: Bearer TOKEN. To revoke it, delete its line from the file.")
+
+
 @app.command("reference", hidden=True)
 def print_reference() -> None:
     """Print docs/reference/settings.md."""
@@ -64,6 +83,18 @@ def write_new(path: Path, text: str, *, force: bool) -> None:
         raise UsageError(f"{path} exists already; --force replaces it") from None
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def append_line(path: Path, line: str) -> None:
+    """Append a line to a file that only its owner may read. Raises `UsageError` when it cannot be written."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+        with os.fdopen(descriptor, "r+", encoding="utf-8") as file:
+            before = file.read()
+            file.write(line if not before or before.endswith("\n") else f"\n{line}")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not a text file"
+        raise UsageError(f"{path} cannot be written: {reason}") from error
 
 
 def write_key(path: Path) -> bool:

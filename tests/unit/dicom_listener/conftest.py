@@ -8,7 +8,9 @@ import pytest
 from pynetdicom.transport import AssociationSocket
 
 from dicom_listener.scp import ScpSettings
+from dicom_listener.stow.settings import StowLimits
 from tests.unit.dicom_listener.listening import Listener
+from tests.unit.dicom_listener.stow_pushing import Pusher
 
 
 @pytest.fixture(autouse=True)
@@ -48,3 +50,21 @@ def listeners(tmp_path: Path, fast_intake: bool) -> Iterator[Callable[..., Liste
 @pytest.fixture
 def listener(listeners: Callable[..., Listener]) -> Listener:
     return listeners()
+
+
+@pytest.fixture
+def pushers(tmp_path: Path) -> Iterator[Callable[..., Pusher]]:
+    made: list[Pusher] = []
+
+    def make(limits: StowLimits | None = None, **options: object) -> Pusher:
+        made.append(Pusher(tmp_path / f"spool-{len(made)}", limits, **options))  # type: ignore[arg-type] # (handed on)
+        return made[-1]
+
+    yield make
+    for pusher in made:
+        pusher.app.close()
+
+
+@pytest.fixture
+def pusher(pushers: Callable[..., Pusher]) -> Pusher:
+    return pushers()

@@ -1,0 +1,131 @@
+"""What uvicorn does not bound by itself: how many connections are open, and how long one may be silent.
+
+Two small subclasses over public seams: the listening socket that asyncio accepts from, and the protocol class that
+uvicorn takes as its `http` option.
+"""
+
+import asyncio
+import socket
+import threading
+from typing import Any
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from dicom_listener.stow.app import CERTIFICATE_NAME
+from dicom_listener.stow.gate import common_name
+
+
+class _Connection(socket.socket):
+    """An accepted socket that gives its place back when it is closed."""
+
+    listener: "BoundedListener | None" = None
+
+    def close(self) -> None:
+        listener, self.listener = self.listener, None
+        super().close()
+        if listener is not None:
+            listener.release()
+
+
+class BoundedListener(socket.socket):
+    """A listening socket with a limit of open connections; one over it is closed as it comes.
+
+    Counted from the accept on, so a connection that dawdles in its TLS handshake counts as well.
+    """
+
+    maximum_connections = 64
+
+    def __init__(self, family: int = socket.AF_INET) -> None:
+        super().__init__(family, socket.SOCK_STREAM)
+        self._open = 0
+        self._open_lock = threading.Lock()
+
+    @property
+    def n_open(self) -> int:
+        """How many connections are open."""
+        return self._open
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """Accept a connection. Raises `BlockingIOError` when none waits, or it was closed as one too many."""
+        descriptor, address = self._accept()  # type: ignore[attr-defined] # (of the C base class; typeshed leaves it out)
+        connection = _Connection(self.family, self.type, self.proto, fileno=descriptor)
+        with self._open_lock:
+            if self._open >= self.maximum_connections:
+                connection.close()
+                raise BlockingIOError
+            self._open += 1
+        connection.listener = self
+        return connection, address
+
+    def release(self) -> None:
+        """A connection was closed."""
+        with self._open_lock:
+            self._open -= 1
+
+
+class BoundedProtocol(H11Protocol):
+    """uvicorn's HTTP/1.1 with two limits more.
+
+    A connection is closed when it has sent no whole request head for `head_seconds`, and when a request that was
+    answered before its body had ended goes on for `head_seconds` more, and when the client does not read its answer
+    for so long. It also hands over the name in the client's certificate.
+    """
+
+    head_seconds = 60.0
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 (uvicorn's arguments)
+        super().__init__(*args, **kwargs)
+        self._timer: asyncio.TimerHandle | None = None
+        self._writing_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # (as in uvicorn)
+        """A connection is there, its TLS handshake done."""
+        super().connection_made(transport)
+        tls = transport.get_extra_info("ssl_object")
+        certificate = tls.getpeercert() if tls is not None else None
+        if certificate:
+            self.app_state = {**self.app_state, CERTIFICATE_NAME: common_name(certificate)}
+        self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes have come."""
+        super().data_received(data)
+        self._watch()
+
+    def on_response_complete(self) -> None:
+        """An answer was written."""
+        super().on_response_complete()
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is closed."""
+        self._set_timer(False)
+        super().connection_lost(exc)
+        self.resume_writing()
+
+    def pause_writing(self) -> None:
+        """The client does not read what was written."""
+        super().pause_writing()
+        self._writing_timer = self.loop.call_later(self.head_seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """The client reads again."""
+        if self._writing_timer is not None:
+            self._writing_timer.cancel()
+            self._writing_timer = None
+        super().resume_writing()
+
+    def _watch(self) -> None:
+        # between requests uvicorn's own keep-alive timer runs, until the first byte of the next
+        head_is_due = self.conn.their_state is h11.IDLE and self.timeout_keep_alive_task is None
+        is_answered = self.conn.our_state in (h11.DONE, h11.MUST_CLOSE)
+        body_is_due = self.conn.their_state is h11.SEND_BODY and is_answered
+        self._set_timer(head_is_due or body_is_due)
+
+    def _set_timer(self, wanted: bool) -> None:
+        if wanted and self._timer is None:
+            self._timer = self.loop.call_later(self.head_seconds, self.transport.abort)
+        elif not wanted and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

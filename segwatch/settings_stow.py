@@ -1,0 +1,39 @@
+"""The table of a site's settings that concerns STOW-RS."""
+
+from pathlib import Path
+
+from pydantic import Field
+
+from segwatch.settings_sections import Section
+
+
+class StowSection(Section):
+    """Instances pushed by DICOMweb (STOW-RS); served when `port` is set."""
+
+    port: int | None = Field(
+        None, ge=0, le=65535, description="TCP port; left out: STOW-RS is off. 0 lets the system choose one."
+    )
+    host: str = Field(
+        "127.0.0.1",
+        min_length=1,
+        description="Address to listen on. Others than loopback need `tokens_file` or `client_ca_file`.",
+    )
+    tokens_file: Path | None = Field(
+        None,
+        description="File with names and hashes of bearer tokens, relative to this file; `segwatch init token` writes "
+        "it. Set: every request needs a token.",
+    )
+    certificate_file: Path | None = Field(None, description="Own certificate (PEM), relative to this file; set: TLS.")
+    key_file: Path | None = Field(None, description="Own key (PEM), relative to this file.")
+    client_ca_file: Path | None = Field(
+        None,
+        description="CA certificates (PEM), relative to this file. Set: every client needs a certificate of one of "
+        "them.",
+    )
+    maximum_request_bytes: int = Field(2**33, ge=2**20, description="Longer requests are refused (413), bytes.")
+    maximum_instances: int = Field(20_000, ge=1, description="Requests with more instances are refused (413).")
+    maximum_requests: int = Field(8, ge=1, le=256, description="Requests served at once; further ones get 503.")
+    maximum_connections: int = Field(64, ge=1, description="Connections open at once; further ones are closed.")
+    idle_seconds: float = Field(
+        60.0, gt=0, description="A client that is silent, or slower than 1 kB/s, for this long is cut off, seconds."
+    )

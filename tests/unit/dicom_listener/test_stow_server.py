@@ -1,0 +1,208 @@
+"""The server as a process meets it: real sockets, honest and dishonest clients."""
+
+import http.client
+import logging
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import pytest
+
+from dicom_listener.errors import PortError
+from dicom_listener.scp import ScpSettings
+from dicom_listener.spool import Spool
+from dicom_listener.store_service import StoreService
+from dicom_listener.stored import StoredInstance
+from dicom_listener.stow.report import StowReport
+from dicom_listener.stow.server import StowServer
+from dicom_listener.stow.settings import StowLimits, StowSettings
+from tests.peers.ports import LOOPBACK
+from tests.peers.waiting import wait_until
+from tests.unit.dicom_listener.instances import STUDY, uid
+from tests.unit.dicom_listener.stow_pushing import MULTIPART, multipart, part10
+
+PATIENCE = 20.0
+
+
+class Running:
+    """A server on a free port, and what it told about."""
+
+    def __init__(self, root: Path, limits: StowLimits) -> None:
+        self.stored: list[StoredInstance] = []
+        self.reports: list[StowReport] = []
+        self.spool = Spool(root, high_watermark=1.1)
+        settings = StowSettings(limits=limits, sop_classes=ScpSettings().sop_classes)
+        service = StoreService(self.spool, self.stored.append)
+        self.server = StowServer(service, settings, ae_title="SEGWATCH", on_request_end=self.reports.append)
+        self.server.start()
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection((LOOPBACK, self.server.port), timeout=PATIENCE)
+
+    def post(self, body: bytes, path: str = "/studies", **headers: str) -> http.client.HTTPResponse:
+        with closing(http.client.HTTPConnection(LOOPBACK, self.server.port, timeout=PATIENCE)) as connection:
+            connection.request("POST", path, body, {"Content-Type": MULTIPART, **headers})
+            answer = connection.getresponse()
+            answer.read()
+            return answer
+
+
+@pytest.fixture
+def servers(tmp_path: Path) -> Iterator[Callable[..., Running]]:
+    made: list[Running] = []
+
+    def make(**limits: float) -> Running:
+        made.append(Running(tmp_path / f"spool-{len(made)}", StowLimits(**limits)))  # type: ignore[arg-type] # (numbers)
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.server.stop()
+
+
+def is_closed(connection: socket.socket) -> bool:
+    """Wait until the other side closes."""
+    try:
+        while connection.recv(65536):
+            pass
+    except ConnectionResetError:
+        pass
+    return True
+
+
+def test_a_push_over_the_network(servers: Callable[..., Running]) -> None:
+    running = servers()
+    answer = running.post(multipart(part10(1), part10(2)))
+
+    assert (answer.status, answer.getheader("Server")) == (200, "Segwatch")
+    assert [stored.instance.sop_instance_uid for stored in running.stored] == [uid(1), uid(2)]
+    wait_until(lambda: len(running.reports) == 1, "the request is told about")
+    assert (running.reports[0].status, running.reports[0].address) == (200, LOOPBACK)
+
+
+def test_no_uid_and_no_path_in_the_log(servers: Callable[..., Running], caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    running = servers()
+    running.post(multipart(part10(1)), f"/studies/{STUDY}?name=Nobody")
+    running.post(multipart(part10(1), part10(2))[:-50], f"/studies/{STUDY}")
+    running.post(b"", f"/{STUDY}", **{"Content-Length": "0"})
+    running.server.stop()
+
+    ours = [record for record in caplog.records if record.name.startswith("dicom_listener")]
+    assert [record.getMessage().split(":")[0] for record in ours if "stow request" in record.getMessage()] == [
+        "stow request 200",
+        "stow request 400",
+        "stow request 404",
+    ]
+    text = "\n".join(record.getMessage() for record in caplog.records)
+    assert STUDY not in text
+    assert "Nobody" not in text
+
+
+def test_what_a_client_claims_of_its_address_is_not_believed(servers: Callable[..., Running]) -> None:
+    running = servers()
+    running.post(multipart(part10(1)), **{"X-Forwarded-For": "192.0.2.7"})
+    wait_until(lambda: len(running.reports) == 1, "the request is told about")
+    assert running.reports[0].address == LOOPBACK
+
+
+def test_a_refusal_reaches_a_client_that_is_still_sending(servers: Callable[..., Running]) -> None:
+    running = servers()
+    big = multipart(part10(1, pixels=bytes(20_000_000)))
+    assert running.post(big, **{"Content-Type": "text/plain"}).status == 415
+
+
+def test_a_body_cut_off_by_the_network_leaves_nothing_half_done(servers: Callable[..., Running]) -> None:
+    running = servers()
+    body = multipart(part10(1), part10(2))
+    head = f"POST /studies HTTP/1.1\r\nHost: x\r\nContent-Type: {MULTIPART}\r\nContent-Length: {len(body)}\r\n\r\n"
+    with closing(running.connect()) as connection:
+        connection.sendall(head.encode() + body[:-100])
+        wait_until(lambda: len(running.stored) == 1, "the first instance is stored")
+    wait_until(lambda: len(running.reports) == 1, "the request has ended")
+    assert running.reports[0].status is None
+    assert not list((running.spool.root / ".incoming").iterdir())
+
+
+def test_connections_over_the_limit_are_closed_and_honest_clients_served_again(servers: Callable[..., Running]) -> None:
+    running = servers(maximum_connections=3)
+    with ExitStack() as open_:
+        held = [open_.enter_context(closing(running.connect())) for _ in range(3)]
+        wait_until(lambda: running.server.n_connections == len(held), "three connections are open")
+        with closing(running.connect()) as fourth:
+            assert is_closed(fourth)
+    wait_until(lambda: running.server.n_connections == 0, "the places are free again")
+    assert running.post(multipart(part10(1))).status == 200
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        b"POST /studies HTTP/1.1\r\nHost: x\r\n",
+        f"POST /studies HTTP/1.1\r\nHost: x\r\nContent-Type: {MULTIPART}\r\nContent-Length: 999\r\n\r\n--a".encode(),
+        b"POST /nothing HTTP/1.1\r\nHost: x\r\nContent-Length: 999\r\n\r\nabc",
+        b"GET /studies HTTP/1.1\r\nHost: x\r\n\r\nGET /stud",
+    ],
+    ids=["nothing", "half a head", "half a body", "a body that nobody reads", "half a second head"],
+)
+def test_silent_clients_are_cut_off(servers: Callable[..., Running], sent: bytes) -> None:
+    running = servers(idle_seconds=0.2)
+    with closing(running.connect()) as connection:
+        connection.sendall(sent)
+        assert is_closed(connection)
+    wait_until(lambda: running.server.n_connections == 0, "the place is free again")
+
+
+def test_what_is_no_http_is_closed(servers: Callable[..., Running], caplog: pytest.LogCaptureFixture) -> None:
+    running = servers()
+    for sent in (
+        b"\x01\x00\x00\x00\x00\xff" * 20,
+        b"GET /" + b"x" * 70_000 + b" HTTP/1.1\r\n\r\n",
+        b"\x16\x03\x01" * 50 + b"\r\n\r\n",
+    ):
+        with closing(running.connect()) as connection:
+            connection.sendall(sent)
+            connection.shutdown(socket.SHUT_WR)
+            assert is_closed(connection)
+    assert running.post(multipart(part10(1))).status == 200
+    assert "Traceback" not in caplog.text
+
+
+def test_a_stop_cuts_nobody_off_who_is_nearly_done(servers: Callable[..., Running]) -> None:
+    running = servers()
+    body = multipart(part10(1))
+    head = f"POST /studies HTTP/1.1\r\nHost: x\r\nContent-Type: {MULTIPART}\r\nContent-Length: {len(body)}\r\n\r\n"
+    with closing(running.connect()) as connection:
+        connection.sendall(head.encode() + body[:-4])
+        wait_until(lambda: len(running.stored) == 0 and running.server.n_connections == 1, "the request runs")
+        stopping = threading.Thread(target=running.server.stop)
+        stopping.start()
+        connection.sendall(body[-4:])
+        answer = connection.recv(65536)
+        stopping.join(PATIENCE)
+    assert not stopping.is_alive()
+    assert answer.startswith(b"HTTP/1.1 200")
+    with pytest.raises(ConnectionRefusedError):
+        running.connect()
+
+
+def test_a_taken_port_is_named(servers: Callable[..., Running], tmp_path: Path) -> None:
+    port = servers().server.port
+    second = StowServer(
+        StoreService(Spool(tmp_path / "other"), lambda _stored: None), StowSettings(port=port), ae_title="SEGWATCH"
+    )
+    with pytest.raises(PortError, match=rf"127\.0\.0\.1:{port}.*listener\.stow\.port"):
+        second.start()
+
+
+def test_threads_and_connections_are_back_to_the_start_after_a_stop(servers: Callable[..., Running]) -> None:
+    before = {thread for thread in threading.enumerate() if thread.name.startswith("stow")}
+    running = servers()
+    for number in range(1, 6):
+        assert running.post(multipart(part10(number))).status == 200
+    running.server.stop()
+    after = {thread for thread in threading.enumerate() if thread.name.startswith("stow")}
+    assert after == before
