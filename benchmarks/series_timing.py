@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from dicom_listener.books import IntakeEvent, IntakeEventKind
+from dicom_listener.routes import Route, RouteState
 from inference import onnx_segmenter
 from inference.phantom import make_phantom
 from inference.phantom_dicom import write_ct_series
@@ -99,6 +99,7 @@ def _write_settings(folder: Path, pacs: FolderDestination) -> SiteSettings:
         "listener.host": "127.0.0.1",
         "listener.port": 0,
         "listener.quiet_seconds": QUIET_S,
+        "routing.study_quiet_seconds": QUIET_S,
         "spool.minimum_free_bytes": 100_000_000,
         "spool.high_watermark": 0.99,
         "log.level": "ERROR",
@@ -110,18 +111,18 @@ def _write_settings(folder: Path, pacs: FolderDestination) -> SiteSettings:
 
 def _receive(settings: SiteSettings, engine: Any, ct: Path) -> float:
     """Seconds until the sender has its last Success; the quiet time after it is not counted."""
-    complete = threading.Event()
+    taken = threading.Event()
 
-    def observe(event: IntakeEvent) -> None:
-        if event.kind is IntakeEventKind.COMPLETE:
-            complete.set()
+    def observe(route: Route) -> None:
+        if route.state is RouteState.TAKEN:
+            taken.set()
 
-    with listener_wiring.running_listener(settings, engine, observe=observe) as listening:
+    with listener_wiring.running_listener(settings, engine, observe_routes=observe) as listening:
         start = time.perf_counter()
         _send(ct, listening.port)
         seconds = time.perf_counter() - start
-        if not complete.wait(60):
-            sys.exit("the series did not become complete")
+        if not taken.wait(60):
+            sys.exit("the series was not taken: `segwatch routes` tells why")
     return seconds
 
 

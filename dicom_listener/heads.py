@@ -2,6 +2,7 @@
 
 import io
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -68,9 +69,20 @@ def read_head(path: Path) -> InstanceHead:
     return _head(meta, found)
 
 
-def unreadable_head() -> InstanceHead:
-    """The head of a file of which nothing is known."""
-    return _head(Dataset(), _Elements(Dataset(), is_whole=False))
+def read_heads(paths: Iterable[Path]) -> list[InstanceHead]:
+    """Read the heads of several files; of one that is no DICOM Part 10 file nothing is known.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    return [_read_head_or_nothing(path) for path in paths]
+
+
+def _read_head_or_nothing(path: Path) -> InstanceHead:
+    try:
+        return read_head(path)
+    except UnreadableInstanceError:
+        return _head(Dataset(), _Elements(Dataset(), is_whole=False))
 
 
 def _read(

@@ -15,13 +15,13 @@ from sqlalchemy import Connection, Engine
 
 from dicom_listener import routes, state
 from dicom_listener.best_series import Choice, choose, merits_of
-from dicom_listener.errors import UnknownSeriesError, UnreadableInstanceError, in_short
-from dicom_listener.heads import read_head, unreadable_head
+from dicom_listener.errors import UnknownSeriesError, in_short
+from dicom_listener.heads import read_heads
 from dicom_listener.instance_head import InstanceHead
 from dicom_listener.routes import Route, RouteState
 from dicom_listener.routing import Reason, decide
 from dicom_listener.routing_rules import Choose, RoutingRules, RuleBook
-from dicom_listener.series import ReceivedInstance, ReceivedSeries, study_hash
+from dicom_listener.series import ReceivedSeries, study_hash
 from dicom_listener.series_traits import traits_of
 from dicom_listener.spool import Spool
 from dicom_listener.stored import StoredInstance
@@ -139,7 +139,7 @@ class SeriesRouter:
             except UnknownSeriesError:
                 routes.drop(connection, key, version)
                 return
-        heads = [_head(instance) for instance in series.instances]
+        heads = read_heads(instance.path for instance in series.instances)
         opted_out = self._policy.opt_out(heads)
         traits = traits_of(heads)
         rules = self._policy.book.for_called(traits.called_ae_title)
@@ -216,10 +216,3 @@ def _eligible(rules: RoutingRules) -> tuple[RouteState, Reason]:
     if rules.choose is Choose.ALL:
         return RouteState.TAKEN, EVERY_SERIES
     return RouteState.WAITING, Reason("study_not_quiet", "eligible; the best of its study is chosen when it is quiet")
-
-
-def _head(instance: ReceivedInstance) -> InstanceHead:
-    try:
-        return read_head(instance.path)
-    except UnreadableInstanceError:
-        return unreadable_head()

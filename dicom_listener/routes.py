@@ -141,6 +141,14 @@ def give_up(connection: Connection, key: str, version: int, *, now: float) -> Ro
     return taken
 
 
+def opt_out(connection: Connection, key: str, version: int, reason: Reason, *, now: float) -> None:
+    """A version that has a job must not be segmented: its patient or study is on the opt-out list by now."""
+    begin(connection, key, version, "", now=now)
+    route = find(connection, key, version)
+    assert route is not None  # noqa: S101 (it was just made)
+    save(connection, replace(route, state=RouteState.OPTED_OUT, reasons=(reason,), decided_at=now))
+
+
 def is_ready(connection: Connection, route: Route) -> bool:
     """Whether a version is complete, no person decided about it, and its files were not purged."""
     table = received_series.c

@@ -60,6 +60,24 @@ def event_id(
     return str(uuid.UUID(int=number))
 
 
+def opt_out_key(secret: bytes, kind: str, identifier: str) -> str:
+    """Entry of the opt-out list for a patient or study, 64 hexadecimal digits; it stays at the site.
+
+    Raises:
+        ValueError: the secret is shorter than `SECRET_BYTES`.
+    """
+    return _keyed_hash(secret, "opt-out", kind, identifier).hex()
+
+
+def secret_check(secret: bytes) -> str:
+    """Which secret a list was made with, 16 hexadecimal digits.
+
+    Raises:
+        ValueError: the secret is shorter than `SECRET_BYTES`.
+    """
+    return _keyed_hash(secret, "opt-out check").hex()[:16]
+
+
 def _keyed_hash(secret: bytes, *fields: str) -> bytes:
     if len(secret) < SECRET_BYTES:
         raise ValueError(f"the site secret has {len(secret)} bytes, at least {SECRET_BYTES} are needed")

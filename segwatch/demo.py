@@ -14,7 +14,7 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
-from dicom_listener.books import IntakeEvent, IntakeEventKind
+from dicom_listener.routes import Route, RouteState
 from inference.errors import RejectionReason, SeriesRejectedError
 from inference.jobs import JobState
 from inference.phantom import make_phantom
@@ -70,7 +70,7 @@ class Demo:
 
     settings: SiteSettings
     engine: Engine
-    events: "queue.SimpleQueue[IntakeEvent]"
+    decided: "queue.SimpleQueue[Route]"
     port: int
     pacs: FolderDestination
     consumer: CentralConsumer
@@ -80,20 +80,23 @@ class Demo:
 
         Raises:
             SeriesRejectedError: it cannot be segmented.
-            UsageError: something on the way failed.
+            UsageError: rules leave it out, or something on the way failed.
         """
         send()
-        event = self.events.get()
-        while event.kind is not IntakeEventKind.COMPLETE:
-            event = self.events.get()
+        route = self.decided.get()
+        while route.state is RouteState.WAITING:
+            route = self.decided.get()
+        if route.state is not RouteState.TAKEN:
+            reasons = "; ".join(f"{reason.name}: {reason.detail}" for reason in route.reasons)
+            raise UsageError(f"the series is not one that a site would segment: {reasons}")
         pipeline = wiring.make_pipeline(self.settings, segmenter, wiring.site_identity(self.settings), seg_note=note)
         places = wiring.make_places(self.settings, self.engine)
         Worker("demo", places, pipeline, wiring.make_policy(self.settings), observe=lambda _job: observe).work_once()
-        self._check_job(event.series_key)
+        self._check_job(route.series_key)
         for runner in wiring.make_deliverers(self.settings, self.engine):
             runner.drain_once(time.time())
         self.consumer.consume_available()
-        return self._case(event.series_key, event.version)
+        return self._case(route.series_key, route.version)
 
     def _check_job(self, series_key: str) -> None:
         with self.engine.begin() as connection:
@@ -161,12 +164,12 @@ def prepared_demo(out: Path) -> Iterator[Demo]:
     with FolderDestination(out / "pacs", PACS_AE_TITLE) as pacs:
         settings, central_settings = _write_settings(out, pacs)
         engine = wiring.make_state_engine(settings)
-        events: queue.SimpleQueue[IntakeEvent] = queue.SimpleQueue()
+        decided: queue.SimpleQueue[Route] = queue.SimpleQueue()
         with (
-            listener_wiring.running_listener(settings, engine, observe=events.put) as listening,
+            listener_wiring.running_listener(settings, engine, observe_routes=decided.put) as listening,
             running_central(central_settings) as consumer,
         ):
-            yield Demo(settings, engine, events, listening.port, pacs, consumer)
+            yield Demo(settings, engine, decided, listening.port, pacs, consumer)
         engine.dispose()
 
 
@@ -210,6 +213,7 @@ def _write_settings(out: Path, pacs: FolderDestination) -> tuple[SiteSettings, C
         "listener.host": "127.0.0.1",
         "listener.port": 0,
         "listener.quiet_seconds": QUIET_SECONDS,
+        "routing.study_quiet_seconds": QUIET_SECONDS,
         "spool.minimum_free_bytes": 100_000_000,
         "spool.high_watermark": 0.99,
         "log.level": "ERROR",

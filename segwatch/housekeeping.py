@@ -1,24 +1,27 @@
 """Purges what is no longer needed: instances and results of series whose every result was confirmed long enough ago.
 
-A series that was rejected is purged after the same time. One that failed, or whose results still wait, is kept until
-a person acts: nothing that could still be needed is removed to make room.
+A series that was rejected, that rules left out, or that another one of its study was preferred to, is purged after the
+same time. One whose patient or study opted out is purged at once. One that failed, or whose results still wait, is kept
+until a person acts: nothing that could still be needed is removed to make room.
 """
 
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
-from dicom_listener import state
+from dicom_listener import routes, state
+from dicom_listener.routes import Route, RouteState
 from dicom_listener.spool import Spool
 from dicom_listener.state import SeriesRow, SeriesState
 from inference.jobs import Job, JobQueue, JobState
 from reporter import outbox
+from segwatch.database import erase_traces
 from segwatch.results import remove_results
 
 logger = logging.getLogger(__name__)
@@ -40,7 +43,9 @@ class Housekeeping:
         """Purge every series whose time has come; returns their keys."""
         with self.engine.begin() as connection:
             rows = [row for row in state.list_series(connection) if row.purged_at is None]
-            kept = {row.series_key for row in rows if self._is_kept(connection, row, now)}
+            decided = routes.all_routes(connection)
+            opted_out = {key for (key, _), route in decided.items() if route.state is RouteState.OPTED_OUT}
+            kept = {row.series_key for row in rows if self._holds(connection, row, decided, opted_out, now)}
             due = sorted({row.series_key for row in rows} - kept)
         for key in due:
             # files first: a crash in between purges again, and no file is left without a row
@@ -48,20 +53,51 @@ class Housekeeping:
             remove_results(self.results_root, key)
             with self.engine.begin() as connection:
                 state.mark_purged(connection, key, now=now)
+                for route in decided.values():
+                    if route.series_key == key and route.state is RouteState.OPTED_OUT:
+                        routes.erase_identifiers(connection, key, route.version)
+            if key in opted_out:
+                erase_traces(self.engine)
             logger.info("series %s: instances and results are purged", key)
         return due
 
-    def _is_kept(self, connection: Connection, row: SeriesRow, now: float) -> bool:
+    def _holds(
+        self,
+        connection: Connection,
+        row: SeriesRow,
+        decided: Mapping[tuple[str, int], Route],
+        opted_out: Collection[str],
+        now: float,
+    ) -> bool:
+        """Whether a version holds on to the files; of a series that opted out only what is under way does."""
+        if row.series_key not in opted_out:
+            return self._is_kept(connection, row, decided.get((row.series_key, row.version)), now)
+        jobs = self.queue.find(connection, row.series_key)
+        items = outbox.find_by_series(connection, row.series_key)
+        is_under_way = any(job.state in (JobState.QUEUED, JobState.RUNNING) for job in jobs)
+        return row.completed_at is None or is_under_way or any(item.done_at is None for item in items)
+
+    def _is_kept(self, connection: Connection, row: SeriesRow, route: Route | None, now: float) -> bool:
         """Whether a version of a series still holds on to the files of the series."""
         if row.state is SeriesState.FORGOTTEN:
             return False
         if row.state is SeriesState.REJECTED:
             return row.decided_at is None or row.decided_at + self.retention_s > now
+        if route is not None and route.state in (RouteState.NOT_TAKEN, RouteState.PASSED_OVER):
+            return route.decided_at + self.retention_s > now or self._is_in_reserve(connection, route)
         if row.n_late or row.n_conflicts:
             return True  # instances that belong to no version: a person must look
         jobs = [job for job in self.queue.find(connection, row.series_key) if job.series_version == row.version]
         ends = [self._ended_at(connection, job) for job in jobs]
         return not ends or any(end is None or end + self.retention_s > now for end in ends)
+
+    def _is_in_reserve(self, connection: Connection, route: Route) -> bool:
+        """Whether a series that was passed over may be needed: the one that was preferred is not segmented yet."""
+        if route.state is not RouteState.PASSED_OVER:
+            return False
+        taken = [one for one in routes.of_study(connection, route.study_hash) if one.state is RouteState.TAKEN]
+        open_states = (JobState.QUEUED, JobState.RUNNING)
+        return any(job.state in open_states for one in taken for job in self.queue.find(connection, one.series_key))
 
     def _ended_at(self, connection: Connection, job: Job) -> float | None:
         """When nothing was left to do for a job; None while something is."""

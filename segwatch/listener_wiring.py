@@ -10,16 +10,17 @@ from sqlalchemy import Engine
 from dicom_listener.books import IntakeEvent
 from dicom_listener.intake import Intake
 from dicom_listener.peers import Peer
+from dicom_listener.router import SeriesRouter
+from dicom_listener.routes import Route
 from dicom_listener.scp import ScpSettings, StorageScp
 from dicom_listener.spool import Spool
-from inference.sql_queue import SqlJobQueue
 from segwatch import stow_wiring
 from segwatch.commitment_wiring import make_commitment, reporting
 from segwatch.listener_watch import make_metrics, watched
 from segwatch.metrics_endpoint import Health
+from segwatch.routing_wiring import make_router
 from segwatch.settings import SiteSettings
 from segwatch.settings_listener import ListenerSection
-from segwatch.worker import queue_series
 
 Told = TypeVar("Told")
 
@@ -48,28 +49,48 @@ def make_peers(settings: SiteSettings) -> tuple[Peer, ...]:
     return tuple(Peer(peer.ae_title, peer.addresses, peer.host, peer.port) for peer in settings.listener.peers)
 
 
+def make_intake(
+    settings: SiteSettings,
+    spool: Spool,
+    engine: Engine,
+    router: SeriesRouter,
+    *,
+    observe: Callable[[IntakeEvent], None],
+) -> Intake:
+    """Make the intake, whose complete series the router decides about."""
+    return Intake(
+        spool,
+        engine,
+        quiet_seconds=settings.listener.quiet_seconds,
+        maximum_wait_seconds=settings.listener.maximum_wait_seconds,
+        on_complete=router.on_complete,
+        router=router,
+        observe=observe,
+    )
+
+
 @contextmanager
 def running_listener(
-    settings: SiteSettings, engine: Engine, *, observe: Callable[[IntakeEvent], None] | None = None
+    settings: SiteSettings,
+    engine: Engine,
+    *,
+    observe: Callable[[IntakeEvent], None] | None = None,
+    observe_routes: Callable[[Route], None] | None = None,
 ) -> Iterator[Listening]:
-    """Run the listener while the block runs; gives its ports. `observe` is told of series that are complete.
+    """Run the listener while the block runs; gives its ports.
+
+    `observe` is told of series that are complete, `observe_routes` of what is decided about them.
 
     Raises:
         PortError: a port is taken.
         SpoolError: the spool cannot be used, or another listener uses it.
         StowSettingsError: STOW-RS cannot be run with these settings.
-        SettingsError: the port of the metrics is taken.
+        SettingsError: the port of the metrics is taken, or the opt-out list cannot be used.
     """
     spool, listener = make_spool(settings), settings.listener
     metrics = make_metrics(settings)
-    intake = Intake(
-        spool,
-        engine,
-        quiet_seconds=listener.quiet_seconds,
-        maximum_wait_seconds=listener.maximum_wait_seconds,
-        on_complete=queue_series(SqlJobQueue()),
-        observe=_each(metrics.happened, observe),
-    )
+    router = make_router(settings, spool, engine, observe=_each(observe_routes))
+    intake = make_intake(settings, spool, engine, router, observe=_each(metrics.happened, observe))
     scp_settings = _make_scp_settings(listener)
     commitment = make_commitment(
         settings, spool, engine, peers=make_peers(settings), sop_classes=scp_settings.sop_classes

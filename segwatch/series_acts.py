@@ -5,8 +5,9 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Engine
 
-from dicom_listener import state
-from dicom_listener.series import ReceivedSeries
+from dicom_listener import routes, state
+from dicom_listener.routes import RouteState
+from dicom_listener.series import ReceivedSeries, study_hash
 from dicom_listener.spool import Spool
 from dicom_listener.state import SeriesProgress, SeriesRow
 from dicom_listener.state import SeriesState as ReceptionState
@@ -28,27 +29,33 @@ class SeriesActs:
     results_root: Path
 
     def reprocess(self, key_prefix: str, *, by: str, reason: str, now: float) -> str:
-        """Segment a series again; late instances, which belong to no version yet, make it a new version.
+        """Segment a series again, or one that rules left out; late instances, which belong to no version yet, make it
+        a new version.
 
         Returns:
             What was done, in a sentence.
 
         Raises:
             UnknownSeriesError: no series or several have such a key, or its images are purged.
-            UsageError: it is still being received, or it was forgotten.
+            UsageError: it is still being received, was forgotten, or is opted out.
         """
         with self.engine.begin() as connection:
             row = self._settled(connection, key_prefix)
+            self._refuse_opted_out(connection, row)
             keep_act(connection, Act(row.series_key, ActKind.REPROCESS, by, reason, now))
             if row.n_late:
                 series = self._next_version(connection, row, now)
                 self.queue.enqueue(connection, series.key, series.version, now=now)
+                study = study_hash(series.study_instance_uid)
+                routes.take_by_person(connection, series.key, series.version, study, by=by, now=now)
                 return f"queued as version {series.version} with {len(series.instances)} instances, late ones included"
             state.load_series(connection, self.spool.root, row.series_key, row.version)  # tells when it is purged
             state.mark_accepted(connection, row.series_key, row.version)
             job = self._job(connection, row)
             if job is None:
                 self.queue.enqueue(connection, row.series_key, row.version, now=now)
+                study = study_hash(row.study_instance_uid)
+                routes.take_by_person(connection, row.series_key, row.version, study, by=by, now=now)
             else:
                 self.queue.requeue(connection, job.id, now=now)
             return f"queued again as version {row.version}"
@@ -84,6 +91,7 @@ class SeriesActs:
                 state.mark_forgotten(connection, row.series_key, version, by=by, why=reason, now=now)
             self._withdraw(connection, row, "forgotten", reason, now)
             outbox.remove(connection, row.series_key)
+            routes.drop(connection, row.series_key)
         # rows first: from now on nothing is sent; were the process to die here, housekeeping removes the files
         self.spool.purge(row.series_key)
         remove_results(self.results_root, row.series_key)
@@ -103,6 +111,14 @@ class SeriesActs:
         if row.completed_at is None:
             raise UsageError(f"series {row.series_key} is still being received; wait until it is complete")
         return row
+
+    def _refuse_opted_out(self, connection: Connection, row: SeriesRow) -> None:
+        route = routes.find(connection, row.series_key, row.version)
+        if route is not None and route.state is RouteState.OPTED_OUT:
+            raise UsageError(
+                f"series {row.series_key} is not segmented because {route.reasons[0].detail}; remove the entry with "
+                "`segwatch optout remove`, then send the series again"
+            )
 
     def _job(self, connection: Connection, row: SeriesRow) -> Job | None:
         jobs = self.queue.find(connection, row.series_key)

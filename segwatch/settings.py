@@ -17,6 +17,7 @@ from pydantic_core import ErrorDetails
 from segwatch.errors import SettingsError
 from segwatch.settings_listener import ListenerSection
 from segwatch.settings_metrics import MetricsSection
+from segwatch.settings_routing import RoutingSection
 from segwatch.settings_sections import (
     KAFKA_PASSWORD_VARIABLE,
     SITE_SECRET_VARIABLE,
@@ -48,6 +49,7 @@ class SiteSettings(Section):
     site: SiteSection
     listener: ListenerSection = ListenerSection()
     spool: SpoolSection = SpoolSection()
+    routing: RoutingSection = RoutingSection()
     state: StateSection = StateSection()
     read: ReadSection = ReadSection()
     model: ModelSection = ModelSection()

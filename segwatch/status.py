@@ -7,6 +7,8 @@ from enum import StrEnum
 
 from sqlalchemy import Connection
 
+from dicom_listener import routes
+from dicom_listener.routes import Route, RouteState
 from dicom_listener.spool import SpoolUsage
 from dicom_listener.state import SeriesRow, list_series
 from dicom_listener.state import SeriesState as ReceptionState
@@ -20,6 +22,8 @@ class SeriesState(StrEnum):
     """How far a series is on its whole way."""
 
     RECEIVING = "receiving"
+    WAITING = "waiting"
+    """Complete; the best of its study is chosen when the study is quiet."""
     QUEUED = "queued"
     SEGMENTING = "segmenting"
     DELIVERING = "delivering"
@@ -28,6 +32,12 @@ class SeriesState(StrEnum):
     """It cannot be segmented, or a person rejected it."""
     FAILED = "failed"
     """Attempts are used up: a person must look."""
+    NOT_TAKEN = "not_taken"
+    """Rules leave it out."""
+    PASSED_OVER = "passed_over"
+    """Another series of its study was taken."""
+    OPTED_OUT = "opted_out"
+    """Its patient or study is on the opt-out list."""
     FORGOTTEN = "forgotten"
 
 
@@ -39,8 +49,10 @@ class SeriesStatus:
     version: int
     state: SeriesState
     reason: str | None
-    """Name of a rejection, failure or pause."""
+    """Name of a rejection, failure or pause, or the names of all rules that leave it out."""
     detail: str | None
+    taken_because: str | None
+    """Why it was taken among the series of its study; None for one that has no job."""
     instances: int
     late_instances: int
     conflicting_instances: int
@@ -69,8 +81,14 @@ class SiteStatus:
 def site_status(connection: Connection, queue: JobQueue, spool: SpoolUsage) -> SiteStatus:
     """Put the status together in one transaction."""
     jobs: dict[tuple[str, int], Job] = {(job.series_key, job.series_version): job for job in queue.all(connection)}
+    decided = routes.all_routes(connection)
     series = tuple(
-        series_status(row, jobs.get((row.series_key, row.version)), outbox.find_by_series(connection, row.series_key))
+        series_status(
+            row,
+            jobs.get((row.series_key, row.version)),
+            outbox.find_by_series(connection, row.series_key),
+            decided.get((row.series_key, row.version)),
+        )
         for row in list_series(connection)
     )
     times = sorted(s.turnaround_s for s in series if s.turnaround_s is not None)
@@ -83,12 +101,15 @@ def site_status(connection: Connection, queue: JobQueue, spool: SpoolUsage) -> S
     )
 
 
-def series_status(row: SeriesRow, job: Job | None, items: Sequence[OutboxItem]) -> SeriesStatus:
-    """Derive the state of one version from the listener's row, its job and its results."""
+def series_status(
+    row: SeriesRow, job: Job | None, items: Sequence[OutboxItem], route: Route | None = None
+) -> SeriesStatus:
+    """Derive the state of one version from the listener's row, what was decided, its job and its results."""
     mine = [item for item in items if job is not None and _belongs(item, row, job)]
-    state = _state(row, job, mine)
+    state = _state(row, job, mine, route)
     ended_at = max((item.done_at or 0.0 for item in mine), default=None) if state is SeriesState.DONE else None
-    reason, detail = (job.reason, job.detail) if job is not None else (None, None)
+    why = _why(route)
+    reason, detail = (job.reason, job.detail) if job is not None else why
     if row.decided_at is not None:
         reason, detail = row.state.value, f"by {row.decided_by}: {row.decided_why}"
     return SeriesStatus(
@@ -97,6 +118,7 @@ def series_status(row: SeriesRow, job: Job | None, items: Sequence[OutboxItem]) 
         state=state,
         reason=reason,
         detail=detail,
+        taken_because=": ".join(filter(None, why)) or None if job is not None else None,
         instances=row.n_instances,
         late_instances=row.n_late,
         conflicting_instances=row.n_conflicts,
@@ -126,13 +148,30 @@ def _waiting(item: OutboxItem) -> str:
     return f"{item.destination} ({item.last_error})" if item.last_error else item.destination
 
 
-def _state(row: SeriesRow, job: Job | None, items: Sequence[OutboxItem]) -> SeriesState:
+def _why(route: Route | None) -> tuple[str | None, str | None]:
+    if route is None or not route.reasons:
+        return None, None
+    return ", ".join(reason.name for reason in route.reasons), "; ".join(reason.detail for reason in route.reasons)
+
+
+_OF_ROUTE = {
+    RouteState.UNDECIDED: SeriesState.WAITING,
+    RouteState.WAITING: SeriesState.WAITING,
+    RouteState.NOT_TAKEN: SeriesState.NOT_TAKEN,
+    RouteState.PASSED_OVER: SeriesState.PASSED_OVER,
+    RouteState.OPTED_OUT: SeriesState.OPTED_OUT,
+}
+
+
+def _state(row: SeriesRow, job: Job | None, items: Sequence[OutboxItem], route: Route | None) -> SeriesState:
     if row.state is ReceptionState.FORGOTTEN:
         return SeriesState.FORGOTTEN
     if row.state is ReceptionState.REJECTED:
         return SeriesState.REJECTED
+    if route is not None and route.state is RouteState.OPTED_OUT:
+        return SeriesState.OPTED_OUT
     if job is None:
-        return SeriesState.RECEIVING
+        return _OF_ROUTE.get(route.state, SeriesState.RECEIVING) if route is not None else SeriesState.RECEIVING
     if job.state is JobState.DONE:
         done = all(item.state is ItemState.DONE for item in items)
         return SeriesState.DONE if done else SeriesState.DELIVERING

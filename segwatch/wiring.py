@@ -25,13 +25,14 @@ from reporter.delivery import CStoreSender
 from reporter.outbox_lane import LanePolicy
 from reporter.outbox_runner import OutboxRunner
 from reporter.publish import Publisher
-from segwatch import acts
+from segwatch import acts, opt_out_acts
 from segwatch.database import make_engine, make_tables
 from segwatch.errors import SettingsError
 from segwatch.housekeeping import Housekeeping
 from segwatch.listener_wiring import make_spool
 from segwatch.pipeline import Pipeline, SiteIdentity
 from segwatch.results import STREAM_DESTINATION
+from segwatch.routing_wiring import make_opt_out
 from segwatch.settings import SiteSettings
 from segwatch.settings_sections import DestinationSection
 from segwatch.stream_wiring import make_sink
@@ -50,7 +51,8 @@ def make_state_engine(settings: SiteSettings) -> Engine:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise SettingsError(f"the folder {folder} of the state cannot be made: {error.strerror}") from error
-    make_tables(engine, listener_state.metadata, queue_metadata, outbox.metadata, acts.metadata)
+    rooms = (listener_state.metadata, queue_metadata, outbox.metadata, acts.metadata, opt_out_acts.metadata)
+    make_tables(engine, *rooms)
     return engine
 
 
@@ -114,9 +116,10 @@ def make_policy(settings: SiteSettings) -> WorkerPolicy:
 
 
 def make_worker(settings: SiteSettings, engine: Engine, segmenter: Segmenter, name: str) -> Worker:
-    """Make a worker around a segmenter that is ready."""
+    """Make a worker around a segmenter that is ready. Raises `SettingsError`."""
     pipeline = make_pipeline(settings, segmenter, site_identity(settings))
-    return Worker(name, make_places(settings, engine), pipeline, make_policy(settings))
+    opt_out = make_opt_out(settings)
+    return Worker(name, make_places(settings, engine), pipeline, make_policy(settings), opt_out=opt_out)
 
 
 def make_destination(settings: SiteSettings, destination: DestinationSection) -> Destination:

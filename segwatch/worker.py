@@ -16,11 +16,15 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
-from dicom_listener.series import ReceivedSeries
+from dicom_listener import routes
+from dicom_listener.heads import read_heads
+from dicom_listener.router import Take
+from dicom_listener.routing import Reason
 from dicom_listener.state import load_series
 from inference.errors import JobLostError, ProviderError, SeriesRejectedError
 from inference.jobs import Job, JobQueue
 from segwatch.errors import ROOM_ERRORS
+from segwatch.opt_out import OptOutCheck
 from segwatch.pipeline import Observer, Pipeline
 from segwatch.results import ResultFolder, predecessor_series_uid, queue_results, write_results
 
@@ -61,14 +65,19 @@ class Worker:
         policy: WorkerPolicy,
         *,
         observe: Callable[[Job], Observer] = lambda _job: lambda _progress: None,
+        opt_out: OptOutCheck = lambda _heads: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`name` is unique among workers; `observe` gives the observer of one job's progress."""
+        """`name` is unique among workers; `observe` gives the observer of one job's progress.
+
+        `opt_out` is asked again before each attempt: an entry may have been added while the series waited.
+        """
         self._name = name
         self._places = places
         self._pipeline = pipeline
         self._policy = policy
         self._observe = observe
+        self._opt_out = opt_out
         self._clock = clock
 
     def run(self, stop: threading.Event) -> None:
@@ -121,6 +130,10 @@ class Worker:
     def _process(self, job: Job) -> None:
         with self._places.engine.begin() as connection:
             series = load_series(connection, self._places.spool_root, job.series_key, job.series_version)
+        opted_out = self._opt_out(read_heads(instance.path for instance in series.instances))
+        if opted_out is not None:
+            self._withdraw(job, opted_out)
+            return
         folder = ResultFolder(self._places.results_root, job.series_key, job.series_version, job.generation)
         result = self._pipeline.run(
             series,
@@ -140,9 +153,20 @@ class Worker:
     def _reject(self, job: Job, error: SeriesRejectedError) -> None:
         logger.warning("series %s is rejected: %s", job.series_key, error)
         with self._places.engine.begin() as connection:
-            self._places.queue.reject(
-                connection, job, reason=error.reason.value, detail=error.detail, now=self._clock()
-            )
+            now = self._clock()
+            self._places.queue.reject(connection, job, reason=error.reason.value, detail=error.detail, now=now)
+            following = routes.give_up(connection, job.series_key, job.series_version, now=now)
+            if following is not None:
+                self._places.queue.enqueue(connection, following.series_key, following.version, now=now)
+        if following is not None:
+            logger.info("series %s of the same study is queued in its place", following.series_key)
+
+    def _withdraw(self, job: Job, reason: Reason) -> None:
+        logger.warning("series %s is not segmented: %s", job.series_key, reason.name)
+        with self._places.engine.begin() as connection:
+            now = self._clock()
+            self._places.queue.reject(connection, job, reason=reason.name, detail=reason.detail, now=now)
+            routes.opt_out(connection, job.series_key, job.series_version, reason, now=now)
 
     def _end(self, job: Job, reason: str, detail: str) -> None:
         """Give the job back for a later attempt, or mark it failed when attempts are used up."""
@@ -183,12 +207,10 @@ class Worker:
             thread.join()
 
 
-def queue_series(
-    queue: JobQueue, clock: Callable[[], float] = time.time
-) -> Callable[[Connection, ReceivedSeries], None]:
-    """Make the hand-over from the listener: a complete series becomes a job, in the transaction that completes it."""
+def queue_series(queue: JobQueue, clock: Callable[[], float] = time.time) -> Take:
+    """Make the hand-over from the listener: a series that is taken becomes a job, in the transaction that takes it."""
 
-    def hand_over(connection: Connection, series: ReceivedSeries) -> None:
-        queue.enqueue(connection, series.key, series.version, now=clock())
+    def hand_over(connection: Connection, key: str, version: int) -> None:
+        queue.enqueue(connection, key, version, now=clock())
 
     return hand_over

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from dicom_listener.association_report import AssociationEnd, AssociationReport, ConnectionRefusal
 from dicom_listener.books import IntakeEventKind
 from dicom_listener.event_log import association_fields, series_fields
+from dicom_listener.routing import RoutingReason
 from dicom_listener.series_report import SeriesReport
 from dicom_listener.store_service import STATUS_OF_ERROR, SUCCESS
 from dicom_listener.stored import StoreOutcome
@@ -149,6 +150,14 @@ def test_json_in_the_pages_is_json() -> None:
 def test_every_rejection_reason_is_explained() -> None:
     table = read("reference/rejection-reasons.md").split("## What is odd")[0]
     assert sorted(first_column(table)) == sorted(reason.value for reason in RejectionReason)
+
+
+def test_every_reason_of_the_rules_is_explained() -> None:
+    table = read("reference/routing.md").split("## Reasons")[1].split("## What is missing")[0]
+    shown = [line.split("|")[1].strip(" `") for line in table.splitlines() if line.startswith("| `")]
+    assert shown == [reason.value for reason in RoutingReason]
+    settings_named = set(re.findall(r"`([a-z_]+)`", table)) - set(shown)
+    assert settings_named <= {key.rpartition(".")[2] for key in KEYS if key.startswith("routing.rules.")}
 
 
 def test_every_state_of_a_series_is_explained() -> None:

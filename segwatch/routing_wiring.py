@@ -1,0 +1,38 @@
+"""Makes what decides about series from the settings."""
+
+from collections.abc import Callable
+
+from sqlalchemy import Engine
+
+from dicom_listener.router import RoutingPolicy, SeriesRouter
+from dicom_listener.routes import Route
+from dicom_listener.routing_rules import RuleBook
+from dicom_listener.spool import Spool
+from inference.sql_queue import SqlJobQueue
+from segwatch.opt_out import OptOutCheck, opt_out_check
+from segwatch.settings import SiteSettings
+from segwatch.worker import queue_series
+
+
+def make_rule_book(settings: SiteSettings) -> RuleBook:
+    """The rule sets, and which one holds for which called AE title."""
+    return RuleBook(tuple(section.rules() for section in settings.routing.rules))
+
+
+def make_opt_out(settings: SiteSettings) -> OptOutCheck:
+    """The check against the opt-out list. Raises `SettingsError` when there is a list that cannot be used."""
+    return opt_out_check(settings.routing.opt_out_file, settings.secret)
+
+
+def make_router(
+    settings: SiteSettings, spool: Spool, engine: Engine, *, observe: Callable[[Route], None] = lambda _route: None
+) -> SeriesRouter:
+    """Make the router of the listener; what it takes is queued. Raises `SettingsError`."""
+    routing = settings.routing
+    policy = RoutingPolicy(
+        book=make_rule_book(settings),
+        study_quiet_seconds=routing.study_quiet_seconds,
+        study_maximum_wait_seconds=routing.study_maximum_wait_seconds,
+        opt_out=make_opt_out(settings),
+    )
+    return SeriesRouter(spool, engine, policy, queue_series(SqlJobQueue()), observe=observe)
