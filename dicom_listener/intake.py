@@ -104,6 +104,11 @@ class Intake:
             self._added.append(stored)
             self._condition.notify()
 
+    @property
+    def is_running(self) -> bool:
+        """Whether its thread is at work."""
+        return self._thread is not None and self._thread.is_alive()
+
     def progress(self) -> IntakeProgress:
         """How far it is, from any thread."""
         return IntakeProgress(self._open_series, len(self._added) + len(self._backlog))

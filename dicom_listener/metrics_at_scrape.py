@@ -20,6 +20,8 @@ from dicom_listener.spool_measure import SpoolMeasurement
 class ListenerProbes:
     """Where the figures come from; each is asked once at each scrape, from the scrape's thread."""
 
+    is_serving: Callable[[], bool]
+    """Whether the threads run that accept associations and complete series."""
     connections: Callable[[], Connections]
     progress: Callable[[], IntakeProgress]
     disk: Callable[[], SpoolDisk]
@@ -38,15 +40,19 @@ class ListenerState(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Called by the registry at each scrape."""
-        yield from _of_connections(self._probes.connections(), self._probes.associations_limit)
-        yield from _of_intake(self._probes.progress(), self._clock())
+        probes = self._probes
+        yield _gauge(
+            "serving", "1 while associations are accepted and series completed; 0: start it again.", probes.is_serving()
+        )
+        yield from _of_connections(probes.connections(), probes.associations_limit)
+        yield from _of_intake(probes.progress(), self._clock())
         try:
-            disk = self._probes.disk()
+            disk = probes.disk()
         except SpoolError:  # whoever sends now is refused too
             yield _gauge("spool_refusing", _REFUSING, 1)
         else:
             yield from _of_disk(disk)
-        measured = self._probes.measured()
+        measured = probes.measured()
         if measured is not None:
             yield from _of_spool(measured)
 

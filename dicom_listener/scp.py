@@ -111,6 +111,11 @@ class StorageScp:
         """The TCP port on which the provider listens, or would listen."""
         return self._address[1] if self._server is None else int(self._server.server_address[1])
 
+    @property
+    def is_serving(self) -> bool:
+        """Whether associations are accepted."""
+        return self._thread is not None and self._thread.is_alive()
+
     def connections(self) -> Connections:
         """What is connected now; nothing before `start` and after `stop`."""
         return Connections(0, 0, {}) if self._server is None else self._server.connections()

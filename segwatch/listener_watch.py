@@ -1,6 +1,6 @@
 """How a running listener is watched: its metrics, and whether it is ready, served while it runs."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version as distribution_version
@@ -24,12 +24,15 @@ class ListenerHealth:
     """How the listener is; whoever runs it says when it started and when it stops."""
 
     spool: Spool
+    is_serving: Callable[[], bool]
     phase: Health = Health.STARTING
 
     def now(self) -> Health:
         """What /healthz answers."""
         if self.phase is not Health.READY:
             return self.phase
+        if not self.is_serving():
+            return Health.FAILED
         try:
             return Health.READY if self.spool.disk().refusal is None else Health.REFUSING
         except SpoolError:
@@ -50,12 +53,18 @@ def watched(
     Raises:
         SettingsError: the port is taken.
     """
-    health = ListenerHealth(spool)
+
+    def is_serving() -> bool:
+        return scp.is_serving and intake.is_running
+
+    health = ListenerHealth(spool, is_serving)
     with ExitStack() as running:
         if settings.metrics.port is not None:
             measure = SpoolMeasure(spool)
             limit = settings.listener.maximum_associations
-            probes = ListenerProbes(scp.connections, intake.progress, spool.disk, lambda: measure.latest, limit)
+            probes = ListenerProbes(
+                is_serving, scp.connections, intake.progress, spool.disk, lambda: measure.latest, limit
+            )
             complete_registry(metrics, probes)
             endpoint = MetricsEndpoint(settings.metrics.host, settings.metrics.port, metrics.registry, health.now)
             endpoint.start()

@@ -33,6 +33,8 @@ class Health(StrEnum):
     REFUSING = "refusing"
     """It runs, and can take nothing now."""
     STOPPING = "stopping"
+    FAILED = "failed"
+    """A part of it died: start it again."""
 
 
 class MetricsEndpoint:

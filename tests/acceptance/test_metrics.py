@@ -141,6 +141,7 @@ def test_a_scrape_equals_what_was_sent(dcmtk: Dcmtk, listener: Watched, slices: 
     assert value(found, "associations_total", peer="PACS", end="rejected") == 1
     told = {"result": "rejected-permanent", "source": "service-user", "reason": "called-ae-title-not-recognized"}
     assert value(found, "association_rejections_total", **told) == 1
+    assert value(found, "serving") == 1
     assert value(found, "series_receiving") == value(found, "oldest_incomplete_series_seconds") == 0
     assert value(found, "series_instances_sum") == N_SLICES
     assert value(found, "spool_refusing") == value(found, "associations_open") == 0

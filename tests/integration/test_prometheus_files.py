@@ -50,7 +50,10 @@ def test_names_follow_prometheus_conventions(promtool: Promtool, tmp_path: Path)
     metrics = ListenerMetrics({"PACS"})
     progress = IntakeProgress(OpenSeries(0, None), 0)
     complete_registry(
-        metrics, ListenerProbes(lambda: Connections(0, 0, {}), lambda: progress, spool.disk, lambda: measure.latest, 50)
+        metrics,
+        ListenerProbes(
+            lambda: True, lambda: Connections(0, 0, {}), lambda: progress, spool.disk, lambda: measure.latest, 50
+        ),
     )
     done = promtool("check", "metrics", given=generate_latest(metrics.registry).decode())
     lint = [line for line in (done.stdout + done.stderr).splitlines() if "segwatch_listener" in line]

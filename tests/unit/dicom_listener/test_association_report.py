@@ -99,3 +99,10 @@ def test_connections_are_counted_by_what_became_of_them(reporting: Callable[...,
     association.release()
     listener.scp.stop()
     assert listener.scp.connections() == Connections(0, 0, {})
+
+
+def test_it_serves_from_start_to_stop(reporting: Callable[..., Reporting]) -> None:
+    scp = reporting().scp
+    assert scp.is_serving
+    scp.stop()
+    assert not scp.is_serving

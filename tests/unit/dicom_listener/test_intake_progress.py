@@ -74,10 +74,12 @@ def wait_for_progress(intake: Intake, expected: IntakeProgress) -> None:
 
 def test_the_oldest_open_series_keeps_its_age_over_a_restart(intake: MakeIntake, spool: Spool) -> None:
     first = intake()
+    assert first.is_running
     assert first.progress() == IntakeProgress(OpenSeries(0, None), 0)
     first.add(spool.store(*instance(1)))
     wait_for_progress(first, IntakeProgress(OpenSeries(1, BEGAN), 0))
     second = intake(at=BEGAN + 500)
+    assert not first.is_running
     assert second.progress() == IntakeProgress(OpenSeries(1, BEGAN), 0)
     second.add(spool.store(*instance(1, series=SERIES + ".4")))
     wait_for_progress(second, IntakeProgress(OpenSeries(2, BEGAN), 0))

@@ -144,6 +144,7 @@ def scrape() -> Callable[..., CollectorRegistry]:
     def make(**changes: Any) -> CollectorRegistry:
         usage = SpoolUsage(1000, 3, 1, NOW - 90, 0.5, None)
         given: dict[str, Any] = {
+            "is_serving": lambda: True,
             "connections": lambda: Connections(4, 2, {ConnectionRefusal.LIMIT: 5}),
             "progress": lambda: IntakeProgress(OpenSeries(2, NOW - 60), 7),
             "disk": lambda: SpoolDisk(0.75, 1_000_000, None),
@@ -160,6 +161,7 @@ def scrape() -> Callable[..., CollectorRegistry]:
 def test_what_is_true_at_a_scrape(scrape: Callable[..., CollectorRegistry]) -> None:
     registry = scrape()
     expected = {
+        "serving": 1,
         "associations_open": 2,
         "associations_limit": 50,
         "connections_open": 4,

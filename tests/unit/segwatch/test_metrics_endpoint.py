@@ -59,7 +59,7 @@ def test_metrics_are_prometheus_text(ask: Callable[..., Answer]) -> None:
 
 @pytest.mark.parametrize(
     ("told", "status"),
-    [(Health.STARTING, 503), (Health.READY, 200), (Health.REFUSING, 503), (Health.STOPPING, 503)],
+    [(Health.STARTING, 503), (Health.READY, 200), (Health.REFUSING, 503), (Health.STOPPING, 503), (Health.FAILED, 503)],
 )
 def test_health_is_a_word(told: Health, status: int, health: list[Health], ask: Callable[..., Answer]) -> None:
     health.append(told)
@@ -142,10 +142,13 @@ def test_it_stops_and_starts_again(endpoint: MetricsEndpoint) -> None:
     endpoint.start()
 
 
-def test_a_listener_over_a_full_disk_refuses(tmp_path: Path) -> None:
-    health = ListenerHealth(Spool(tmp_path / "spool", minimum_free_bytes=10**18))
+def test_a_full_disk_refuses_and_a_dead_thread_is_a_failure(tmp_path: Path) -> None:
+    alive = True
+    health = ListenerHealth(Spool(tmp_path / "spool", minimum_free_bytes=10**18), lambda: alive)
     assert health.now() is Health.STARTING
     health.phase = Health.READY
     assert health.now() is Health.REFUSING
+    alive = False
+    assert health.now() is Health.FAILED
     health.phase = Health.STOPPING
     assert health.now() is Health.STOPPING

@@ -45,7 +45,10 @@ def known(tmp_path_factory: pytest.TempPathFactory) -> Known:
     metrics = ListenerMetrics({"PACS"})
     progress = IntakeProgress(OpenSeries(0, None), 0)
     complete_registry(
-        metrics, ListenerProbes(lambda: Connections(0, 0, {}), lambda: progress, spool.disk, lambda: measure.latest, 50)
+        metrics,
+        ListenerProbes(
+            lambda: True, lambda: Connections(0, 0, {}), lambda: progress, spool.disk, lambda: measure.latest, 50
+        ),
     )
     found: Known = {}
     for family in text_string_to_metric_families(generate_latest(metrics.registry).decode()):
