@@ -6,7 +6,8 @@ docs/reference/logs-and-metrics.md lists all of them.
 """
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
+from http import HTTPStatus
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -15,11 +16,19 @@ from dicom_listener.books import IntakeEvent, IntakeEventKind
 from dicom_listener.rejections import REJECTIONS
 from dicom_listener.store_service import STATUS_OF_ERROR
 from dicom_listener.stored import StoredInstance, StoreOutcome
+from dicom_listener.stow.answer import SOP_CLASS_NOT_SUPPORTED, TRANSFER_SYNTAX_NOT_SUPPORTED
+from dicom_listener.stow.report import StowReport
 
 PREFIX = "segwatch_listener"
 OTHER = "other"
 """Label of what is not known here: a peer that the settings do not name, a status of which we have no table."""
-_STATUSES = frozenset(status for _, status, _ in STATUS_OF_ERROR)
+GONE = "gone"
+"""Label of a STOW-RS request whose client left before the answer."""
+_STATUSES = frozenset(
+    (*(status for _, status, _ in STATUS_OF_ERROR), SOP_CLASS_NOT_SUPPORTED, TRANSFER_SYNTAX_NOT_SUPPORTED)
+)
+_HTTP_STATUSES = frozenset(status.value for status in HTTPStatus)
+_HTTP_SUCCESS = (HTTPStatus.OK, HTTPStatus.ACCEPTED)
 _ASSOCIATION_BUCKETS = (0.1, 0.5, 1, 5, 15, 60, 300, 1800)
 _SERIES_BUCKETS = (5, 15, 30, 60, 120, 300, 900, 3600)
 _INSTANCE_BUCKETS = (1, 20, 50, 100, 200, 400, 800, 1600)
@@ -57,9 +66,16 @@ class ListenerMetrics:
             names = (report.rejection.result, report.rejection.source, report.rejection.reason)
             self._rejections.labels(*names).inc()
         if report.end is not AssociationEnd.REJECTED:
-            self._last_association.set(self._clock())
-        for status, count in report.statuses.items():
-            self._refused.labels(f"{status:04X}" if status in _STATUSES else OTHER).inc(count)
+            self._last_contact.set(self._clock())
+        self._count_refusals(report.statuses)
+
+    def stow_request_ended(self, report: StowReport) -> None:
+        """Count a STOW-RS request, and the Failure Reasons that were given on it."""
+        status = GONE if report.status is None else OTHER
+        self._stow_requests.labels(str(report.status) if report.status in _HTTP_STATUSES else status).inc()
+        if report.status in _HTTP_SUCCESS:
+            self._last_contact.set(self._clock())
+        self._count_refusals(report.statuses)
 
     def stored(self, stored: StoredInstance) -> None:
         """Count an instance that is durable."""
@@ -73,6 +89,10 @@ class ListenerMetrics:
         if event.series is not None:
             self._series_seconds.observe(event.series.seconds)
             self._series_instances.observe(event.series.instances)
+
+    def _count_refusals(self, statuses: Mapping[int, int]) -> None:
+        for status, count in statuses.items():
+            self._refused.labels(f"{status:04X}" if status in _STATUSES else OTHER).inc(count)
 
     def _peer(self, ae_title: str) -> str:
         return ae_title if ae_title in self._known else OTHER
@@ -88,9 +108,10 @@ class ListenerMetrics:
             registry=self.registry,
             buckets=_ASSOCIATION_BUCKETS,
         )
-        self._last_association = Gauge(
-            f"{PREFIX}_last_association_timestamp_seconds",
-            "When the last association that was not rejected ended, Unix time; 0: none since the start.",
+        self._last_contact = Gauge(
+            f"{PREFIX}_last_contact_timestamp_seconds",
+            "When an association that was not rejected, or a STOW-RS request that was taken, ended last; "
+            "Unix time, 0: none since the start.",
             registry=self.registry,
         )
         for peer in (*self._known, OTHER):
@@ -105,12 +126,15 @@ class ListenerMetrics:
         self._refused = self._counter(
             "instances_refused", "Instances refused, by DIMSE status; counted when their association ends.", "status"
         )
+        self._stow_requests = self._counter("stow_requests", "STOW-RS requests that ended, by HTTP status.", "status")
         for peer in (*self._known, OTHER):
             self._bytes.labels(peer)
             for outcome in StoreOutcome:
                 self._instances.labels(peer, outcome.value)
         for status in _STATUSES:
             self._refused.labels(f"{status:04X}")
+        for code in (*_HTTP_SUCCESS, HTTPStatus.UNAUTHORIZED, HTTPStatus.CONFLICT, HTTPStatus.SERVICE_UNAVAILABLE):
+            self._stow_requests.labels(str(code.value))
 
     def _make_series_metrics(self) -> None:
         self._series_events = self._counter("series_events", "What the intake told of series.", "event")

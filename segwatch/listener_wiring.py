@@ -96,7 +96,9 @@ def running_listener(
         settings, spool, engine, peers=make_peers(settings), sop_classes=scp_settings.sop_classes
     )
     on_stored = _each(intake.add, metrics.stored)
-    stow = stow_wiring.make_stow_server(settings, spool, on_stored, scp_settings.sop_classes)
+    stow = stow_wiring.make_stow_server(
+        settings, spool, on_stored, scp_settings.sop_classes, metrics.stow_request_ended
+    )
     scp = StorageScp(
         spool,
         ae_title=listener.ae_title,

@@ -27,6 +27,15 @@ PREFIX = "segwatch_listener_"
 NAME, PATIENT_ID = "Wintersberger^Apollonia", "PID-7734-XQ"
 
 
+def http_status(method: str, port: int, path: str) -> int:
+    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=30)
+    try:
+        connection.request(method, path)
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
 def get(port: int, path: str) -> tuple[int, str]:
     connection = http.client.HTTPConnection(LOOPBACK, port, timeout=30)
     try:
@@ -68,12 +77,13 @@ class Watched(Host):
 
     command = "listen"
 
-    def __init__(self, cli: SegwatchCli, site: Site, metrics_port: int) -> None:
+    def __init__(self, cli: SegwatchCli, site: Site, metrics_port: int, stow_port: int) -> None:
         with site.settings.open("a", encoding="utf-8") as file:
             file.write('\n[[listener.peers]]\nae_title = "PACS"\n')
         super().__init__(cli, site.settings)
         self.site = site
         self.metrics_port = metrics_port
+        self.stow_port = stow_port
 
     def start(self) -> None:
         self.launch()
@@ -92,16 +102,19 @@ class Watched(Host):
 
 @pytest.fixture
 def listener(make_site: Callable[..., Site], segwatch_cli: SegwatchCli) -> Watched:
-    port = free_ports()
-    changes = {"log.format": "json", "log.level": "DEBUG", "listener.quiet_seconds": 6.0}
-    return Watched(
-        segwatch_cli,
-        make_site("clinic", {**changes, "listener.require_called_ae_title": True, "metrics.port": port}),
-        port,
-    )
+    port, stow_port = free_ports(), free_ports()
+    changes = {
+        "log.format": "json",
+        "log.level": "DEBUG",
+        "listener.quiet_seconds": 6.0,
+        "listener.require_called_ae_title": True,
+        "listener.stow.port": stow_port,
+        "metrics.port": port,
+    }
+    return Watched(segwatch_cli, make_site("clinic", changes), port, stow_port)
 
 
-def send_everything(dcmtk: Dcmtk, port: int, slices: list[Path], folder: Path) -> None:
+def send_everything(dcmtk: Dcmtk, port: int, stow_port: int, slices: list[Path], folder: Path) -> None:
     """A series, a slice again, another content under its UID, one that is refused, a wrong AE title, a probe."""
     assert dcmtk.send(*slices, port=port).returncode == 0
     assert dcmtk.send(slices[0], port=port, calling="STRANGER").returncode == 0
@@ -112,6 +125,7 @@ def send_everything(dcmtk: Dcmtk, port: int, slices: list[Path], folder: Path) -
     dcmtk.send(write(folder, broken, "broken"), port=port)
     assert dcmtk.send(slices[0], port=port, called="NOBODY").returncode != 0
     assert dcmtk.echo(port=port).returncode == 0
+    assert http_status("POST", stow_port, "/studies") == 415
     with socket.create_connection((LOOPBACK, port)) as probe:
         probe.sendall(b"GET / HTTP/1.1\r\n\r\n")
         while probe.recv(1000):
@@ -122,7 +136,7 @@ def test_a_scrape_equals_what_was_sent(dcmtk: Dcmtk, listener: Watched, slices: 
     listener.start()
     assert get(listener.metrics_port, "/healthz") == (200, "ready\n")
     assert get(listener.metrics_port, "/")[0] == 404
-    send_everything(dcmtk, listener.site.port, slices, tmp_path)
+    send_everything(dcmtk, listener.site.port, listener.stow_port, slices, tmp_path)
     found = listener.wait_until_scraped(
         lambda one: (
             value(one, "series_events_total", event="complete") == 1
@@ -141,11 +155,12 @@ def test_a_scrape_equals_what_was_sent(dcmtk: Dcmtk, listener: Watched, slices: 
     assert value(found, "associations_total", peer="PACS", end="rejected") == 1
     told = {"result": "rejected-permanent", "source": "service-user", "reason": "called-ae-title-not-recognized"}
     assert value(found, "association_rejections_total", **told) == 1
+    assert value(found, "stow_requests_total", status="415") == 1
     assert value(found, "serving") == 1
     assert value(found, "series_receiving") == value(found, "oldest_incomplete_series_seconds") == 0
     assert value(found, "series_instances_sum") == N_SLICES
     assert value(found, "spool_refusing") == value(found, "associations_open") == 0
-    assert value(found, "last_association_timestamp_seconds") > found["process_start_time_seconds", frozenset()]
+    assert value(found, "last_contact_timestamp_seconds") > found["process_start_time_seconds", frozenset()]
     received = value(found, "received_bytes_total", peer="PACS") + value(found, "received_bytes_total", peer="other")
     spool = list((listener.site.folder / "segwatch-data" / "spool").glob("[0-9a-f]*/**/*.dcm"))
     assert value(found, "spool_bytes") == sum(path.stat().st_size for path in spool)

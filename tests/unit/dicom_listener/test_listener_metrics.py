@@ -1,6 +1,7 @@
 """From reports and events to numbers; few labels, whoever sends."""
 
 from collections.abc import Callable
+from http import HTTPStatus
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from dicom_listener.series_report import SeriesReport
 from dicom_listener.spool import Spool, SpoolDisk, SpoolUsage
 from dicom_listener.spool_measure import PAUSES_PER_COUNT, SHORTEST_PAUSE_SECONDS, SpoolMeasure, SpoolMeasurement
 from dicom_listener.stored import StoredInstance, StoreOutcome
+from dicom_listener.stow.report import StowReport
 from tests.unit.dicom_listener.instances import instance
 
 NOW = 1_750_000_000.0
@@ -49,7 +51,7 @@ def size(metrics: ListenerMetrics) -> int:
 
 def test_an_association_is_counted_by_peer_and_end() -> None:
     metrics = ListenerMetrics({"PACS"}, clock=lambda: NOW)
-    metrics.association_ended(report(statuses={0xA700: 3, 0x0110: 1, 0x0122: 2}))
+    metrics.association_ended(report(statuses={0xA700: 3, 0x0110: 1, 0x0123: 2}))
     metrics.association_ended(report(AssociationEnd.ABORTED, "STRANGER", seconds=400.0))
     registry = metrics.registry
     assert value(registry, "associations_total", peer="PACS", end="released") == 1
@@ -59,7 +61,7 @@ def test_an_association_is_counted_by_peer_and_end() -> None:
     assert value(registry, "instances_refused_total", status="A700") == 3
     assert value(registry, "instances_refused_total", status="0110") == 1
     assert value(registry, "instances_refused_total", status="other") == 2
-    assert value(registry, "last_association_timestamp_seconds") == NOW
+    assert value(registry, "last_contact_timestamp_seconds") == NOW
 
 
 def test_a_rejection_is_counted_by_what_was_told_and_is_no_sign_of_life() -> None:
@@ -68,7 +70,28 @@ def test_a_rejection_is_counted_by_what_was_told_and_is_no_sign_of_life() -> Non
     labels = {"result": "rejected-transient", "source": "service-provider-presentation"}
     found = value(metrics.registry, "association_rejections_total", **labels, reason="local-limit-exceeded")
     assert found == 1
-    assert value(metrics.registry, "last_association_timestamp_seconds") == 0
+    assert value(metrics.registry, "last_contact_timestamp_seconds") == 0
+
+
+def stow(status: int | None, **statuses: int) -> StowReport:
+    codes = {int(name[1:], 16): count for name, count in statuses.items()}
+    return StowReport(status, "gateway", "10.0.0.9", 0.5, 0, {}, frozenset(), codes)
+
+
+def test_a_stow_request_is_counted_by_its_answer() -> None:
+    metrics = ListenerMetrics(clock=lambda: NOW)
+    for status in (503, None, 999):
+        metrics.stow_request_ended(stow(status, xA700=2, x0122=1))
+    assert value(metrics.registry, "last_contact_timestamp_seconds") == 0
+    metrics.stow_request_ended(stow(200))
+    counted = {
+        label: value(metrics.registry, "stow_requests_total", status=label) for label in ("503", "gone", "other")
+    }
+    assert counted == {"503": 1, "gone": 1, "other": 1}
+    assert value(metrics.registry, "stow_requests_total", status="200") == 1
+    assert value(metrics.registry, "instances_refused_total", status="A700") == 6
+    assert value(metrics.registry, "instances_refused_total", status="0122") == 3
+    assert value(metrics.registry, "last_contact_timestamp_seconds") == NOW
 
 
 def test_instances_and_bytes_are_counted_as_they_come() -> None:
@@ -103,14 +126,15 @@ REPORTS = st.builds(
 )
 EVENTS: st.SearchStrategy[tuple[str, Any]] = st.one_of(
     st.tuples(st.just("association_ended"), REPORTS),
+    st.tuples(st.just("stow_request_ended"), st.builds(stow, st.none() | st.integers(0, 9999))),
     st.tuples(st.just("stored"), st.builds(stored, st.sampled_from(StoreOutcome), st.text(max_size=16))),
     st.tuples(
         st.just("happened"), st.builds(IntakeEvent, st.sampled_from(IntakeEventKind), st.text(), st.integers(1, 9))
     ),
 )
 WORDS = {rejection(*codes) for codes in product(range(10), repeat=3)}
-MOST_UNFORESEEN = 1 + len(WORDS) - len(REJECTIONS)
-"""Status `other`, and rejections with reserved words, which nobody sends."""
+MOST_UNFORESEEN = 1 + len(WORDS) - len(REJECTIONS) + len(HTTPStatus) + 2
+"""Status `other`, rejections with reserved words, which nobody sends, and every status that HTTP names."""
 
 
 @given(st.lists(EVENTS, max_size=60), st.sets(st.text(min_size=1, max_size=16), max_size=3))
