@@ -118,7 +118,7 @@ class FastProvider(DULServiceProvider):
             super().run_reactor()
         finally:
             if self._stores is not None:
-                self._stores.discard()
+                self._stores.close()
             self.gate.end()
             for end in self._wakers:
                 end.close()
@@ -180,6 +180,7 @@ class FastProvider(DULServiceProvider):
             self._connection.consume(turn.taken)
             if turn.answer:
                 self._connection.send(turn.answer)
+                stores.prepare()
             if turn.answer or stores.n_pdus != n_pdus:
                 self._idle_timer.restart()  # whole PDUs only: bytes that dribble do not count
             if turn.next is Next.VIOLATION:

@@ -1,5 +1,6 @@
 """Durable files: what reaches the disk before a function returns, and the disk's errors in words."""
 
+import ctypes
 import errno
 import fcntl
 import os
@@ -11,9 +12,21 @@ from typing import BinaryIO
 
 from dicom_listener.errors import SpoolError, SpoolFullError
 
-PIECE = 64 * 1024
-"""Size of one write, bytes: larger ones were measured slower when several senders push at once."""
+PIECE = 128 * 1024
+"""Of what is read at once, bytes."""
 _FULL = {errno.ENOSPC, errno.EDQUOT}
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_AT_FDCWD = -100
+_RENAME_NOREPLACE = 1
+_NO_RENAME_NOREPLACE = {errno.EINVAL, errno.ENOSYS}
+_renameat2 = getattr(_libc, "renameat2", None)  # Linux, glibc 2.28
+if _renameat2 is not None:
+    _renameat2.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint]
+_SYNC_FILE_RANGE_WRITE = 2
+_sync_file_range = getattr(_libc, "sync_file_range", None)  # Linux
+if _sync_file_range is not None:
+    _sync_file_range.argtypes = [ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint]
 
 
 @contextmanager
@@ -46,10 +59,34 @@ def is_abandoned(path: Path) -> bool:
 
 
 def write_all(descriptor: int, data: bytes | memoryview) -> None:
-    """Write everything, in pieces."""
+    """Write everything."""
     view = memoryview(data)
     while view:
-        view = view[os.write(descriptor, view[:PIECE]) :]
+        view = view[os.write(descriptor, view) :]
+
+
+def start_writeback(descriptor: int, offset: int, length: int) -> None:
+    """Let the kernel begin to write a range of a file, so that less is left for the sync; does not wait."""
+    if _sync_file_range is not None:
+        _sync_file_range(descriptor, offset, length, _SYNC_FILE_RANGE_WRITE)  # a hint: its failure costs time only
+
+
+def move_to_new_name(source: Path, target: Path) -> None:
+    """Rename a file in one step, but never onto another one.
+
+    Raises:
+        FileExistsError: the name is taken.
+        OSError: the disk failed.
+    """
+    if _renameat2 is not None:
+        names = os.fsencode(source), os.fsencode(target)
+        if _renameat2(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_NOREPLACE) == 0:
+            return
+        number = ctypes.get_errno()
+        if number not in _NO_RENAME_NOREPLACE:
+            raise OSError(number, os.strerror(number))
+    os.link(source, target)
+    source.unlink()
 
 
 def sync_folder(folder: Path) -> None:

@@ -1,30 +1,59 @@
-"""One instance on its way into the spool: a file under a temporary name until it is whole and durable."""
+"""One instance on its way into the spool: a draft until it is whole and durable."""
 
 import os
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from dicom_listener.drafts import Draft
 from dicom_listener.errors import InvalidInstanceError
-from dicom_listener.files import create_locked, disk_errors_in_words, write_all
-from dicom_listener.part10 import Identifiers, encode_file_meta, read_identifiers
+from dicom_listener.files import disk_errors_in_words, move_to_new_name
+from dicom_listener.identifiers import Identifiers
+from dicom_listener.part10 import encode_file_meta, read_identifiers, scan_head
 from dicom_listener.stored import StoredInstance, StoreRequest
+
+_HEAD_BYTES = 16 * 1024
+"""How much of a data set is kept in memory to find its identifiers without reading the file again."""
+_CHECK_BYTES = 64 * 1024 * 1024
+"""After how much it is looked again whether the disk has room."""
 
 
 @dataclass(frozen=True, slots=True)
 class WholeFile:
-    """A complete Part 10 file that is durable under its temporary name."""
+    """A complete Part 10 file whose content is durable under a temporary name."""
 
-    path: Path
+    draft: Draft
     request: StoreRequest
     identifiers: Identifiers
     data_set_offset: int
     """First byte of the data set."""
-    size_bytes: int
-    """Length of the file."""
+
+    @property
+    def path(self) -> Path:
+        """Where the file is now."""
+        return self.draft.path
+
+    @property
+    def size_bytes(self) -> int:
+        """Length of the file."""
+        return self.draft.size
+
+    def move_to(self, name: Path) -> None:
+        """Give the file its final name, in one step.
+
+        Raises:
+            FileExistsError: the name is taken; the file is where it was.
+            OSError: the disk failed.
+        """
+        move_to_new_name(self.draft.path, name)
+        self.draft.has_moved = True
+
+    def replace(self, name: Path) -> None:
+        """Give the file a name that another one has, which is gone then."""
+        self.draft.path.replace(name)
+        self.draft.has_moved = True
 
 
 class IncomingFile:
@@ -33,20 +62,26 @@ class IncomingFile:
     Fragments go to the file as they come, so memory does not grow with the instance.
     """
 
-    def __init__(self, path: Path, request: StoreRequest, place: Callable[[WholeFile], StoredInstance]) -> None:
-        self._path = path
+    def __init__(
+        self,
+        root: Path,
+        draft: Draft,
+        request: StoreRequest,
+        *,
+        place: Callable[[WholeFile], StoredInstance],
+        check_room: Callable[[], None],
+    ) -> None:
+        """`check_room` is called now and then while a large instance comes, and raises when there is no more room."""
+        self._root = root
+        self._draft = draft
         self._request = request
         self._place = place
-        self._root = path.parent.parent
+        self._check_room = check_room
+        self._check_at = _CHECK_BYTES
+        self._head = b""
         meta = encode_file_meta(request)
-        self._data_set_offset = self._size = len(meta)
-        with disk_errors_in_words(self._root):
-            self._descriptor = create_locked(path)
-            try:
-                write_all(self._descriptor, meta)
-            except OSError:
-                self.discard()
-                raise
+        self._data_set_offset = len(meta)
+        draft.append(memoryview(meta))
 
     def write(self, fragment: bytes | memoryview) -> None:
         """Append a fragment of the encoded data set.
@@ -55,9 +90,12 @@ class IncomingFile:
             SpoolFullError: the disk is full.
             SpoolError: the disk failed otherwise.
         """
-        with disk_errors_in_words(self._root):
-            write_all(self._descriptor, fragment)
-        self._size += len(fragment)
+        if len(self._head) < _HEAD_BYTES:
+            self._head += fragment[: _HEAD_BYTES - len(self._head)]
+        self._draft.append(memoryview(fragment))
+        if self._draft.size >= self._check_at:
+            self._check_at += _CHECK_BYTES
+            self._check_room()
 
     def commit(self) -> StoredInstance:
         """Make the instance durable under its final name; the sender may be told Success when this returns.
@@ -67,13 +105,17 @@ class IncomingFile:
             SpoolFullError: the disk is full.
             SpoolError: the disk failed otherwise.
         """
+        self._draft.flush()
         with disk_errors_in_words(self._root):
-            with self._path.open("rb") as file:
-                file.seek(self._data_set_offset)
-                identifiers = read_identifiers(file, self._request.transfer_syntax_uid)
+            identifiers = scan_head(self._head, self._request.transfer_syntax_uid) or self._read_identifiers()
             self._refuse_contradiction(identifiers)
-            os.fdatasync(self._descriptor)
-            return self._place(WholeFile(self._path, self._request, identifiers, self._data_set_offset, self._size))
+            os.fdatasync(self._draft.descriptor)
+            return self._place(WholeFile(self._draft, self._request, identifiers, self._data_set_offset))
+
+    def _read_identifiers(self) -> Identifiers:
+        with self._draft.path.open("rb") as file:
+            file.seek(self._data_set_offset)
+            return read_identifiers(file, self._request.transfer_syntax_uid)
 
     def _refuse_contradiction(self, identifiers: Identifiers) -> None:
         # a result made for the wrong instance would be worse than a refused one (PS3.4 table B.2-1, A9xx)
@@ -84,18 +126,10 @@ class IncomingFile:
         if self._request.study_instance_uid not in (None, identifiers.study_instance_uid):
             raise InvalidInstanceError("Study Instance UID of request and data set differ")
 
-    def discard(self) -> None:
-        """Remove the temporary name; the instance stays where `commit` put it, if it did."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
-        with suppress(OSError):  # what cannot be removed now is removed by the next recovery
-            self._path.unlink()
-
     def __enter__(self) -> Self:
         return self
 
     def __exit__(
         self, _type: type[BaseException] | None, _error: BaseException | None, _traceback: TracebackType | None
     ) -> None:
-        self.discard()
+        self._draft.close()

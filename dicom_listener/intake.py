@@ -21,6 +21,8 @@ LOGGER = logging.getLogger(__name__)
 
 SAVE_SECONDS = 2.0
 """How often the progress of open series is written: one commit for all of them, not one for each instance."""
+GATHER_SECONDS = 0.05
+"""What comes within this time is taken in together: a thread that woke for each instance would slow its sender."""
 RETRY_SECONDS = 2.0
 """When something that failed is tried again."""
 
@@ -73,7 +75,7 @@ class Intake:
         self._condition = threading.Condition()
         self._added: deque[StoredInstance] = deque()
         self._backlog: deque[StoredInstance] = deque()
-        self._save_at = self._retry_at = 0.0
+        self._save_at = self._retry_at = self._gather_at = 0.0
         self._open_series = OpenSeries(0, None)
         self._stopping = False
         self._thread: threading.Thread | None = None
@@ -101,8 +103,9 @@ class Intake:
     def add(self, stored: StoredInstance) -> None:
         """Take note of an instance that is durable; returns at once, from any thread."""
         with self._condition:
+            if not self._added:  # otherwise the thread knows already
+                self._condition.notify()
             self._added.append(stored)
-            self._condition.notify()
 
     @property
     def is_running(self) -> bool:
@@ -127,13 +130,13 @@ class Intake:
     def _run(self) -> None:
         while self._wait():
             self._turn()
-        self._save_at = self._retry_at = 0.0
+        self._save_at = self._retry_at = self._gather_at = 0.0
         self._turn(hand_over=False)
 
     def _wait(self) -> bool:
         """Wait until there is something to do, and take it; False when the intake is to stop."""
         with self._condition:
-            while not self._stopping and not (self._added and time.monotonic() >= self._retry_at):
+            while not self._stopping and not (self._added and time.monotonic() >= self._take_at()):
                 left = self._next_time() - time.monotonic()
                 if left <= 0:
                     break
@@ -145,7 +148,7 @@ class Intake:
     def _next_time(self) -> float:
         times = [threading.TIMEOUT_MAX]
         if self._backlog or self._added:
-            times.append(0.0)
+            times.append(self._take_at())
         if self._books.has_unsaved():
             times.append(self._save_at)
         if (deadline := self._books.completion.next_deadline()) is not None:
@@ -154,6 +157,9 @@ class Intake:
         if self._router is not None and (deadline := self._router.next_deadline(is_receiving)) is not None:
             times.append(deadline)
         return max(min(times), self._retry_at)
+
+    def _take_at(self) -> float:
+        return max(self._retry_at, self._gather_at)
 
     def _turn(self, *, hand_over: bool = True) -> None:
         try:
@@ -173,6 +179,7 @@ class Intake:
         except Exception as error:  # noqa: BLE001 (a thread that died would leave every series open for ever)
             LOGGER.error("the intake waits %g s: %s", RETRY_SECONDS, in_short(error))
             self._retry_at = time.monotonic() + RETRY_SECONDS
+        self._gather_at = time.monotonic() + GATHER_SECONDS
         self._open_series = self._books.open_series()
 
     def _hand_over(self) -> None:

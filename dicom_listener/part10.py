@@ -8,7 +8,6 @@ import io
 import re
 import struct
 import zlib
-from dataclasses import dataclass
 from typing import BinaryIO
 
 from pydicom.dataset import Dataset
@@ -21,6 +20,7 @@ from pydicom.uid import (
 )
 
 from dicom_listener.errors import InvalidInstanceError, UnreadableInstanceError
+from dicom_listener.identifiers import Identifiers, scan_identifiers
 from dicom_listener.stored import StoreRequest
 
 IMPLEMENTATION_CLASS_UID = "2.25.302607174903379870229136042284519361637"
@@ -47,16 +47,6 @@ _JPIP_HTJ2K_REFERENCED_DEFLATE = "1.2.840.10008.1.2.4.205"
 _DEFLATED = {DeflatedExplicitVRLittleEndian, _JPIP_REFERENCED_DEFLATE, _JPIP_HTJ2K_REFERENCED_DEFLATE}
 _UID = re.compile(r"[0-9.]{1,64}")
 """Digits and dots, 64 at most (PS3.5 section 9.1); leading zeros are seen in practice and do no harm."""
-
-
-@dataclass(frozen=True, slots=True)
-class Identifiers:
-    """The UIDs by which a data set says what it is."""
-
-    sop_class_uid: str
-    sop_instance_uid: str
-    study_instance_uid: str
-    series_instance_uid: str
 
 
 def encode_file_meta(request: StoreRequest) -> bytes:
@@ -128,6 +118,13 @@ def read_identifiers(file: BinaryIO, transfer_syntax_uid: str) -> Identifiers:
         study_instance_uid=_uid(dataset, _STUDY_INSTANCE_UID),
         series_instance_uid=_uid(dataset, _SERIES_INSTANCE_UID),
     )
+
+
+def scan_head(head: bytes, transfer_syntax_uid: str) -> Identifiers | None:
+    """Find the identifiers in the first bytes of a data set; None when `read_identifiers` must look at the file."""
+    if transfer_syntax_uid in _DEFLATED or transfer_syntax_uid == ExplicitVRBigEndian:
+        return None
+    return scan_identifiers(head, explicit_vr=transfer_syntax_uid != ImplicitVRLittleEndian)
 
 
 def _inflate_head(file: BinaryIO) -> BinaryIO:

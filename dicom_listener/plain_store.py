@@ -18,6 +18,7 @@ from dicom_listener.c_store_messages import (
     encode_c_store_response,
 )
 from dicom_listener.data_set_stream import DataSetStream, StreamState
+from dicom_listener.drafts import Draft
 from dicom_listener.errors import InvalidInstanceError
 from dicom_listener.store_service import Reception, StoreService
 from dicom_listener.stored import StoreRequest
@@ -96,6 +97,7 @@ class PlainStores:
         self._maximum_instance_bytes = maximum_instance_bytes
         self._arriving: _Arriving | None = None
         self._n_pdus_before = 0
+        self._draft: Draft | None = None
 
     @property
     def n_pdus(self) -> int:
@@ -114,6 +116,18 @@ class PlainStores:
             self._n_pdus_before += self._arriving.stream.n_pdus
             self._arriving.reception.discard()
             self._arriving = None
+
+    def prepare(self) -> None:
+        """Make ready for the next instance: to be called once the one before is answered."""
+        if self._draft is None:
+            self._draft = self._service.prepare()
+
+    def close(self) -> None:
+        """The association is over."""
+        self.discard()
+        if self._draft is not None:
+            self._draft.close()
+            self._draft = None
 
     def _begin(self, view: memoryview) -> Turn:
         if len(view) < _HEADERS_BYTES:
@@ -136,6 +150,7 @@ class PlainStores:
         return Turn(end, Next.GO_ON)
 
     def _receive(self, request: CStoreRequest, context: AcceptedContext) -> Reception:
+        draft, self._draft = self._draft, None
         reception = self._service.begin(
             StoreRequest(
                 sop_class_uid=request.sop_class_uid,
@@ -145,6 +160,7 @@ class PlainStores:
                 called_ae_title=self._peer.called_ae_title,
             ),
             self._tally,
+            draft,
         )
         if request.sop_class_uid != context.sop_class_uid:
             reception.refuse(InvalidInstanceError("SOP Class UID of request and presentation context differ"))

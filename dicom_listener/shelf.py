@@ -2,7 +2,6 @@
 
 import hashlib
 import logging
-import os
 import threading
 from contextlib import suppress
 from pathlib import Path
@@ -81,7 +80,7 @@ class Shelf:
         path = instance_path(self._root, key, whole.identifiers.sop_instance_uid)
         self._make_durable_folder(key)
         try:
-            os.link(whole.path, path)  # unlike a rename it never replaces
+            whole.move_to(path)
         except FileExistsError:
             return _settle(whole, path)
         return path, StoreOutcome.STORED
@@ -95,7 +94,7 @@ def _settle(whole: WholeFile, path: Path) -> tuple[Path, StoreOutcome]:
             stored = read_file_meta(old)
         except InvalidInstanceError:
             LOGGER.error("replaced a damaged file of the spool: %s", path)
-            whole.path.replace(path)
+            whole.replace(path)
             return path, StoreOutcome.STORED
         same_syntax = stored.transfer_syntax_uid == whole.request.transfer_syntax_uid
         if same_syntax and is_same_content(new, old):
@@ -105,7 +104,7 @@ def _settle(whole: WholeFile, path: Path) -> tuple[Path, StoreOutcome]:
     sync_folder(path.parent)
     apart = folder / f"{path.stem}-{_content_hash(whole)}.dcm"
     with suppress(FileExistsError):  # the same conflict again
-        os.link(whole.path, apart)
+        whole.move_to(apart)
     return apart, StoreOutcome.CONFLICT
 
 

@@ -1,8 +1,8 @@
 """The spool: received instances on disk, durable before their senders are told Success.
 
 Layout, `ROOT/<series key>/<SHA-256 of the SOP Instance UID>.dcm`; UIDs never become paths. A file is DICOM Part 10:
-our own File Meta Information and the data set exactly as it was sent. An instance appears under its name in one
-step (a hard link from `ROOT/.incoming`), so a name always stands for a whole instance.
+our own File Meta Information and the data set exactly as it was sent. An instance gets its name in one step, when it
+is whole and durable (it is renamed from `ROOT/.incoming`), so a name always stands for a whole instance.
 """
 
 import fcntl
@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from dicom_listener.drafts import Draft, Drafts
 from dicom_listener.errors import InvalidInstanceError, SpoolError, SpoolFullError, UnknownSeriesError
 from dicom_listener.files import disk_errors_in_words, is_abandoned, sync_folder, used_share
 from dicom_listener.incoming import IncomingFile
@@ -76,6 +77,7 @@ class Spool:
         self._incoming = root / ".incoming"
         self._purging = root / ".purging"
         self._shelf = Shelf(root)
+        self._drafts = Drafts(root, self._incoming)
         self._claim: int | None = None
         with disk_errors_in_words(root):
             for folder in (root, self._incoming, self._purging):
@@ -114,15 +116,30 @@ class Spool:
             incoming.write(data_set)
             return incoming.commit()
 
-    def receive(self, request: StoreRequest) -> IncomingFile:
-        """Begin an instance whose data set comes in fragments.
+    def draft(self) -> Draft:
+        """Make a file ahead of its instance, for `receive`; close it when there is none.
+
+        Raises:
+            SpoolFullError: the disk is full.
+            SpoolError: the disk failed otherwise.
+        """
+        return self._drafts.open()
+
+    def receive(self, request: StoreRequest, draft: Draft | None = None) -> IncomingFile:
+        """Begin an instance whose data set comes in fragments; takes over the draft.
 
         Raises:
             SpoolFullError: over the watermark or out of disk.
             SpoolError: the disk failed otherwise.
         """
-        self._refuse_when_full()
-        return IncomingFile(self._incoming / uuid.uuid4().hex, request, self._shelf.place)
+        try:
+            self._refuse_when_full()
+            draft = draft or self._drafts.open()
+            return IncomingFile(self.root, draft, request, place=self._shelf.place, check_room=self._refuse_when_full)
+        except BaseException:
+            if draft is not None:
+                draft.close()
+            raise
 
     def _refuse_when_full(self) -> None:
         refusal = self.disk().refusal

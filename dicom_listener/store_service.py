@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from dicom_listener.association_report import Tally
+from dicom_listener.drafts import Draft
 from dicom_listener.errors import (
     InvalidInstanceError,
     ListenerError,
@@ -49,14 +50,14 @@ class Reception:
     Nothing is raised: a sender goes on sending whatever happens here, so what failed is answered at the end.
     """
 
-    def __init__(self, service: "StoreService", request: StoreRequest, tally: Tally) -> None:
+    def __init__(self, service: "StoreService", request: StoreRequest, tally: Tally, draft: Draft | None) -> None:
         self._service = service
         self._tally = tally
         self._open = ExitStack()
         self._file: IncomingFile | None = None
         self._error: Exception | None = None
         try:
-            self._file = self._open.enter_context(service.spool.receive(request))
+            self._file = self._open.enter_context(service.spool.receive(request, draft))
         except Exception as error:  # noqa: BLE001 (kept for the answer)
             self._error = error
 
@@ -103,9 +104,16 @@ class StoreService:
         self.spool = spool
         self._on_stored = on_stored
 
-    def begin(self, request: StoreRequest, tally: Tally) -> Reception:
-        """Begin an instance; whether it can be stored is told by the end of its `Reception`."""
-        return Reception(self, request, tally)
+    def begin(self, request: StoreRequest, tally: Tally, draft: Draft | None = None) -> Reception:
+        """Begin an instance, in a draft made before if there is one; its `Reception` tells whether it was stored."""
+        return Reception(self, request, tally, draft)
+
+    def prepare(self) -> Draft | None:
+        """Make a file for the next instance while its sender prepares that; None when the disk does not let us."""
+        try:
+            return self.spool.draft()
+        except SpoolError:
+            return None  # told when the instance comes
 
     def note(self, stored: StoredInstance, tally: Tally) -> None:
         """Tell of an instance that is durable."""

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pydicom import dcmread
 
-from dicom_listener import files
+from dicom_listener import files, incoming
 from dicom_listener.errors import InvalidInstanceError, SpoolError, SpoolFullError, UnknownSeriesError
 from dicom_listener.part10 import encode_file_meta
 from dicom_listener.series import series_key
@@ -68,14 +68,15 @@ def test_data_and_name_reach_the_disk_in_order_before_success(spool: Spool, monk
 
         return call
 
-    for name in ("fdatasync", "fsync", "link"):
+    for name in ("fdatasync", "fsync"):
         monkeypatch.setattr(os, name, recorded(name, getattr(os, name)))
+    monkeypatch.setattr(incoming, "move_to_new_name", recorded("rename", files.move_to_new_name))
     spool.store(*instance(1))
     # the data first, the folder's own name before what is filed in it, and last the name of the instance
-    assert steps == ["fdatasync", "fsync spool", "link", f"fsync {KEY}"]
+    assert steps == ["fdatasync", "fsync spool", "rename", f"fsync {KEY}"]
     steps.clear()
     spool.store(*instance(2))
-    assert steps == ["fdatasync", "link", f"fsync {KEY}"]
+    assert steps == ["fdatasync", "rename", f"fsync {KEY}"]
 
 
 def test_the_same_data_set_again_is_accepted_once(spool: Spool) -> None:
@@ -139,7 +140,9 @@ def test_what_is_not_committed_leaves_nothing(spool: Spool) -> None:
     assert _all_files(spool) == []
 
 
-@pytest.mark.parametrize("step", ["write", "fdatasync", "link", "fsync"])
+@pytest.mark.parametrize(
+    "step", ["os.open", "os.write", "os.fdatasync", "dicom_listener.incoming.move_to_new_name", "os.fsync"]
+)
 @pytest.mark.parametrize(
     ("number", "expected"),
     [
@@ -152,11 +155,11 @@ def test_what_is_not_committed_leaves_nothing(spool: Spool) -> None:
 def test_a_disk_that_fails_is_named_and_nothing_half_stays(
     spool: Spool, monkeypatch: pytest.MonkeyPatch, step: str, number: int, expected: type[SpoolError]
 ) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **_more: object) -> None:
         raise OSError(number, os.strerror(number))
 
     with monkeypatch.context() as broken:
-        broken.setattr(os, step, fail)
+        broken.setattr(step, fail)
         with pytest.raises(SpoolError) as caught:
             spool.store(*instance())
     assert type(caught.value) is expected
