@@ -20,7 +20,6 @@ from benchmarks.intake import contenders, surroundings
 from benchmarks.intake.soak import Footprint, Outcome, settle, settle_at_rest, visit
 from benchmarks.intake.source import write_series
 from benchmarks.intake.wire import Wire, make_wire
-from tests.peers.dcmtk import find_dcmtk
 
 TOLERANCE_BYTES = 8_000_000
 """An allocator does not give back everything; 10,000 associations that leave 1 kB each are over it."""
@@ -50,7 +49,7 @@ def _options() -> argparse.Namespace:
 
 
 def _soak(folder: Path, options: argparse.Namespace) -> tuple[list[str], bool]:
-    lines = [f"- {line}" for line in surroundings.describe(folder, find_dcmtk())]
+    lines = [f"- {line}" for line in surroundings.describe(folder)]
     series = write_series(folder / "source", 1, 1, rows=64)
     wire = make_wire(contenders.Segwatch.ae_title, dcmread(next(series.folder.iterdir())))
     for name, changes in contenders.fast_intake_settings().items():
@@ -69,8 +68,7 @@ def _soak(folder: Path, options: argparse.Namespace) -> tuple[list[str], bool]:
 
 
 def _head(lines: list[str]) -> list[str]:
-    command = f"`python benchmarks/{Path(sys.argv[0]).name} {' '.join(sys.argv[1:])}`"
-    return ["# Connections of the intake", "", command.replace(" `", "`"), "", *lines]
+    return ["# Connections of the intake", "", surroundings.command_line(), "", *lines]
 
 
 def _against(listener: contenders.Segwatch, wire: Wire, associations: int) -> tuple[list[str], bool]:

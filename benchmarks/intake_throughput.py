@@ -4,9 +4,9 @@
 
 Instances of 0.5 MB are sent by DCMTK's storescu (TCP_NODELAY=1) to a server that was started for this run and has
 answered a C-ECHO; the time is that from the start of the first sender to the end of the last. One sender sends 300
-instances; several send 150 each, every one a series of its own. The order within a round is shuffled; ratios are taken
-within a round; nothing is deleted between runs. After each run everything that was sent must be there: with us, what a
-spool finds that is opened after a kill.
+instances, two or four send 150 each, eight 75 each, every one a series of its own. The order within a round is
+shuffled; ratios are taken within a round; nothing is deleted between runs. After each run everything that was sent must
+be there: with us, what a spool finds that is opened after a kill.
 """
 
 import argparse
@@ -27,6 +27,8 @@ from tests.peers.dcmtk import Dcmtk, find_dcmtk
 
 INSTANCE_BYTES = ROWS * COLUMNS * 2
 LONGER = 4
+"""How much longer the series are that must not cost more memory."""
+ENOUGH_RUNS = 7
 
 
 def main() -> None:
@@ -42,15 +44,15 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--full", action="store_true", help="9 runs of each, in place of 3")
+    parser.add_argument("--full", action="store_true", help=f"{ENOUGH_RUNS} runs of each, in place of 3")
     parser.add_argument("--runs", type=int, help="runs of each server")
     parser.add_argument("--senders", type=int, nargs="+", default=[1, 2, 4, 8])
-    parser.add_argument("--instances", type=int, default=300, help="of one sender; several send half of it each")
+    parser.add_argument("--instances", type=int, default=300, help="of one sender")
     parser.add_argument("--only", nargs="+", help="servers whose names contain one of these words; segwatch always")
     parser.add_argument("--folder", type=Path, default=Path("/var/tmp"), help="on the disk to measure")  # noqa: S108 (a folder of its own is made there)
     parser.add_argument("--write", type=Path, metavar="FILE", help="write the tables there too, in Markdown")
     options = parser.parse_args()
-    options.runs = options.runs or (9 if options.full else 3)
+    options.runs = options.runs or (ENOUGH_RUNS if options.full else 3)
     return options
 
 
@@ -70,10 +72,11 @@ def _benchmark(folder: Path, dcmtk: Dcmtk, options: argparse.Namespace) -> list[
         series = source.take(8, LONGER * _each(options.instances, 8))
         long_series = growth(run(makers[OURS], folder / "long", dcmtk, series))
         delete(folder / "long")
-    lines = ["# Intake throughput", "", f"`python benchmarks/{Path(sys.argv[0]).name} {' '.join(sys.argv[1:])}`", ""]
-    lines += [f"- {line}" for line in surroundings.describe(folder, dcmtk, None if orthanc is None else Path(orthanc))]
-    if options.runs < 7:
-        lines += [f"- Only {options.runs} runs of each: for orientation. `--full` makes 9."]
+    programs = [dcmtk.storescp, *([Path(orthanc)] if ORTHANC in makers and orthanc else [])]
+    lines = ["# Throughput of the intake", "", surroundings.command_line(), ""]
+    lines += [f"- {line}" for line in surroundings.describe(folder, programs)]
+    if options.runs < ENOUGH_RUNS:
+        lines += [f"- {options.runs} runs of each are for orientation: `--full` makes {ENOUGH_RUNS}."]
     return [*lines, "", *_sections(blocks, long_series)]
 
 
@@ -100,7 +103,8 @@ def _makers(folder: Path, dcmtk: Dcmtk, only: Sequence[str] | None, *, with_orth
 
 
 def _each(instances: int, senders: int) -> int:
-    return instances if senders == 1 else max(1, instances // 2)
+    """How many instances each of several senders sends: all together no more than twice what one does."""
+    return instances if senders == 1 else max(1, min(instances // 2, 2 * instances // senders))
 
 
 class _Source:

@@ -4,23 +4,31 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from tests.peers.dcmtk import Dcmtk
-
 _MEMORY_FILE_SYSTEMS = {"tmpfs", "ramfs"}
 
 
-def describe(folder: Path, dcmtk: Dcmtk, orthanc: Path | None = None) -> list[str]:
-    """Lines for the head of a table."""
-    programs = [_first_line(dcmtk.storescp), *([] if orthanc is None else [_first_line(orthanc)])]
+def describe(folder: Path, programs: Sequence[Path] = ()) -> list[str]:
+    """Lines for the head of a table; `programs` are those whose version line is shown."""
+    versions = [
+        *map(_first_line, programs),
+        f"pynetdicom {version('pynetdicom')}",
+        f"Python {platform.python_version()}",
+    ]
     return [
         f"Date: {datetime.now(UTC):%Y-%m-%d}",
         f"Processor: {_processor()}, {os.cpu_count()} cores; kernel {platform.release()}; {file_system(folder)}",
-        f"Versions: {'; '.join(programs)}; pynetdicom {version('pynetdicom')}; Python {platform.python_version()}",
+        f"Versions: {'; '.join(versions)}",
     ]
+
+
+def command_line() -> str:
+    """How this program was called, without the folders of this machine."""
+    return f"`{' '.join(['python', f'benchmarks/{Path(sys.argv[0]).name}', *sys.argv[1:]])}`"
 
 
 def file_system(folder: Path) -> str:
