@@ -5,7 +5,7 @@ import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from pydicom import Dataset
 from pydicom.dataelem import DataElement, RawDataElement
@@ -14,6 +14,7 @@ from pydicom.tag import BaseTag, Tag
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 from pydicom.valuerep import VR
 
+from dicom_listener.bounded_reader import BoundedReader
 from dicom_listener.element_values import read_integer, read_number, read_numbers, read_text, read_texts, read_words
 from dicom_listener.errors import UnreadableInstanceError
 from dicom_listener.instance_head import InstanceHead
@@ -94,9 +95,10 @@ def _read(
         return int(tag) > last
 
     elements: dict[BaseTag, DataElement | RawDataElement] = {}
+    bounded: Any = BoundedReader(file)  # all that pydicom needs of a file
     try:
         for element in data_element_generator(
-            file, not explicit, little_endian, behind, defer_size=LONGEST_VALUE, specific_tags=only
+            bounded, not explicit, little_endian, behind, defer_size=LONGEST_VALUE, specific_tags=only
         ):
             # none of these is a sequence, and a value that is too long was skipped
             if isinstance(element, RawDataElement) and element.value is not None:

@@ -8,7 +8,7 @@ import io
 import re
 import struct
 import zlib
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
@@ -19,6 +19,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
+from dicom_listener.bounded_reader import BoundedReader
 from dicom_listener.errors import InvalidInstanceError, UnreadableInstanceError
 from dicom_listener.identifiers import Identifiers, scan_identifiers
 from dicom_listener.stored import StoreRequest
@@ -141,11 +142,12 @@ def _read(
     def behind(tag: BaseTag, _vr: str | None, _length: int) -> bool:
         return int(tag) > stop_after
 
+    bounded: Any = BoundedReader(file)  # all that pydicom needs of a file
     try:
-        return read_dataset(file, not explicit, little_endian, stop_when=behind, specific_tags=list(only) or None)
-    except OSError:
-        raise  # the disk's fault, not the sender's
+        return read_dataset(bounded, not explicit, little_endian, stop_when=behind, specific_tags=list(only) or None)
     except Exception as error:  # pydicom answers malformed bytes with whatever they lead to
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the disk's fault, not the sender's; pydicom raises one without a number for cut sequences
         text = f"the data set cannot be parsed as far as its identifiers ({type(error).__name__})"
         raise UnreadableInstanceError(text) from error
 
