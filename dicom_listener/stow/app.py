@@ -48,6 +48,7 @@ class _Exchange:
     tally: Tally
     calling_ae_title: str = ""
     status: int | None = None
+    refusal: str = ""
 
 
 class StowApp:
@@ -105,6 +106,7 @@ class StowApp:
         except ClientGoneError:
             return
         except RequestRefusedError as refusal:
+            exchange.refusal = str(refusal)
             await _plain(refusal.status, str(refusal), refusal.headers)(request.scope, request.receive, send)
         except Exception as error:  # noqa: BLE001 (last resort: the server goes on, the client learns no more than that)
             LOGGER.error("a request was not answered: %s", in_short(error))
@@ -184,4 +186,5 @@ def _report(exchange: _Exchange, scope: Scope) -> StowReport:
         counts=dict(tally.counts),
         series_keys=frozenset(tally.series_keys),
         statuses=dict(tally.statuses),
+        refusal=exchange.refusal,
     )

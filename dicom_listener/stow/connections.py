@@ -37,7 +37,8 @@ class BoundedListener(socket.socket):
     maximum_connections = 64
 
     def __init__(self, family: int = socket.AF_INET) -> None:
-        super().__init__(family, socket.SOCK_STREAM)
+        # asyncio sets TCP_NODELAY where the protocol is named; without it every answer waits 40 ms
+        super().__init__(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         self._open = 0
         self._open_lock = threading.Lock()
 

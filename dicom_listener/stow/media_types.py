@@ -9,8 +9,8 @@ from python_multipart.multipart import parse_options_header
 
 from dicom_listener.errors import RequestRefusedError
 
-_BOUNDARY = re.compile(rb"[0-9A-Za-z'()+_,\-./:=? ]{0,69}[0-9A-Za-z'()+_,\-./:=?]")
-"""RFC 2046 section 5.1.1."""
+_BOUNDARY = re.compile(rb"[0-9A-Za-z'()+_,\-./:=? ]{0,199}[0-9A-Za-z'()+_,\-./:=?]")
+"""RFC 2046 section 5.1.1, but up to 200 characters: Orthanc's boundaries have 73."""
 _DICOM = b"application/dicom"
 
 

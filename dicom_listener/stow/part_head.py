@@ -78,7 +78,7 @@ def _first_element(start: bytes | bytearray) -> int | None:
             return _PREAMBLE + len(_PREFIX)
         if start[: len(_PREFIX)] == _PREFIX:  # the preamble left out
             return len(_PREFIX)
-        if start[:4] == _META_GROUP + b"\x00\x00":  # preamble and prefix left out
+        if start[:2] == _META_GROUP:  # preamble and prefix left out
             return 0
         raise UnreadableInstanceError("the part is not a DICOM Part 10 file")
     return None

@@ -29,6 +29,8 @@ class StowReport:
     """Series of which something was stored."""
     statuses: Mapping[int, int]
     """How often each Failure Reason was given."""
+    refusal: str = ""
+    """Why the request was refused as a whole; worded by us, it quotes nothing of what was sent."""
 
 
 def log_stow(report: StowReport) -> None:
@@ -43,6 +45,7 @@ def log_stow(report: StowReport) -> None:
         *([f"statuses={statuses}"] if statuses else []),
         *([f"{name}={count}" for name, count in sorted(report.counts.items()) if count] or ["no instances"]),
     ]
+    parts += [f"refused: {report.refusal}"] if report.refusal else []
     what = "broken off" if report.status is None else str(report.status)
     LOGGER.info("%s", f"stow request {what}: {' '.join(parts)}", extra={FIELDS: fields})
 
@@ -52,6 +55,7 @@ def stow_fields(report: StowReport) -> dict[str, Any]:
     return {
         "event": "stow_request",
         "http_status": report.status,
+        "refusal": report.refusal or None,
         "calling": printable(report.calling_ae_title),
         "address": report.address,
         "seconds": round(report.seconds, 3),

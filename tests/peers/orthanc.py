@@ -131,6 +131,14 @@ class Orthanc:
         job = json.dumps({"Resources": [resource.id], "Synchronous": True}).encode()
         self._request("/modalities/peer/store", method="POST", body=job)
 
+    def push(self, resource: Stored, *, server: str) -> None:
+        """Let the DICOMweb plug-in push a study, series or instance by STOW-RS (HTTPError when that fails).
+
+        `server` is a key of the setting `DicomWeb.Servers`.
+        """
+        job = json.dumps({"Resources": [resource.id], "Synchronous": True}).encode()
+        self._request(f"/dicom-web/servers/{server}/stow", method="POST", body=job)
+
     def clear(self) -> None:
         """Delete everything."""
         for patient in json.loads(self._request("/patients")):
@@ -152,3 +160,11 @@ def find_orthanc() -> Path:
     if found is None:
         missing_peer("Orthanc", "not installed (Debian package orthanc)")
     return Path(found)
+
+
+def find_dicomweb_plugin() -> Path:
+    """Find Orthanc's DICOMweb plug-in, or end the test."""
+    found = next(iter(sorted(Path("/usr/share/orthanc/plugins").glob("libOrthancDicomWeb.so*"))), None)
+    if found is None:
+        missing_peer("Orthanc's DICOMweb plug-in", "not installed (Debian package orthanc-dicomweb)")
+    return found

@@ -48,10 +48,20 @@ def test_the_head_of_a_file() -> None:
         PREFIX + element(0x0000, b"UL", b"\1\0\0\0") + META,
         b"DICM" + META,
         element(0x0000, b"UL", b"\1\0\0\0") + META,
+        META,
         PREFIX + META + struct.pack("<HH2sHL", 2, 0x0102, b"OB", 0, 3) + b"\1\2\3",
         b"anything but zero".ljust(128) + b"DICM" + META,
     ],
-    ids=["no group length", "too long", "too short", "no preamble", "no prefix", "private", "preamble"],
+    ids=[
+        "no group length",
+        "too long",
+        "too short",
+        "no preamble",
+        "no prefix",
+        "neither nor length",
+        "private",
+        "preamble",
+    ],
 )
 def test_careless_heads_are_read(start: bytes) -> None:
     head = read_part_head(start + DATA + bytes(128), whole=True)
