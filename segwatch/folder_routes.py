@@ -67,7 +67,8 @@ def folder_routes(directory: Path, book: RuleBook, opt_out: OptOutCheck, *, rule
     groups, n_refused, n_other = _groups(directory)
     studies = {study: number for number, study in enumerate(dict.fromkeys(study for study, _ in groups), start=1)}
     decided: list[tuple[FolderSeries, RoutingRules]] = []
-    for (study, series), heads in groups.items():
+    for (study, series), instances in groups.items():
+        heads = list(instances.values())
         traits = traits_of(heads)
         mine = book.named(rules) if rules is not None else book.for_called(traits.called_ae_title)
         state, reasons = _alone(heads, traits, mine, opt_out)
@@ -77,10 +78,16 @@ def folder_routes(directory: Path, book: RuleBook, opt_out: OptOutCheck, *, rule
     return FolderRoutes(tuple(ordered), n_refused, n_other)
 
 
-def _groups(directory: Path) -> tuple[dict[tuple[str, str], list[InstanceHead]], int, int]:
+def _groups(directory: Path) -> tuple[dict[tuple[str, str], dict[str, InstanceHead]], int, int]:
+    """Heads by study and series and, as in the spool, one of each instance; and how many files are refused, are other.
+
+    Raises:
+        NoInstancesError: there is no such folder, or no DICOM in it.
+        UsageError: a file cannot be read.
+    """
     if not directory.is_dir():
         raise NoInstancesError(f"{directory} is no folder")
-    groups: dict[tuple[str, str], list[InstanceHead]] = defaultdict(list)
+    groups: dict[tuple[str, str], dict[str, InstanceHead]] = defaultdict(dict)
     n_refused = n_other = 0
     for path in sorted(path for path in directory.rglob("*") if path.is_file()):
         try:
@@ -98,7 +105,7 @@ def _groups(directory: Path) -> tuple[dict[tuple[str, str], list[InstanceHead]],
         elif not (head.sop_instance_uid and head.study_instance_uid and head.series_instance_uid):
             n_refused += 1
         else:
-            groups[head.study_instance_uid, head.series_instance_uid].append(head)
+            groups[head.study_instance_uid, head.series_instance_uid].setdefault(head.sop_instance_uid, head)
     if not groups and not n_refused:
         raise NoInstancesError(f"{directory} holds no DICOM instance (files in DICOM Part 10 format are looked for)")
     return groups, n_refused, n_other

@@ -134,7 +134,7 @@ class Site(Host):
             "listener.host": "127.0.0.1",
             "listener.port": self.port,
             "listener.quiet_seconds": 2.0,
-            "routing.study_quiet_seconds": 2.0,
+            "routing.study_quiet_seconds": 2.5,
             # the tests' machine may be fuller than a hospital's
             "spool.high_watermark": 0.99,
             "spool.minimum_free_bytes": 10_000_000,

@@ -27,6 +27,7 @@ from reporter import outbox
 from segwatch import acts
 from segwatch.database import make_engine, make_tables
 from segwatch.housekeeping import Housekeeping
+from segwatch.opt_out import OptOutCheck
 from segwatch.pipeline import Pipeline, SiteIdentity
 from segwatch.series_acts import SeriesActs
 from segwatch.worker import Worker, WorkerPlaces, WorkerPolicy
@@ -94,10 +95,10 @@ class SiteRoom:
     def results(self) -> Path:
         return self.folder / "results"
 
-    def worker(self, *, minimum_slices: int = 2) -> Worker:
+    def worker(self, *, minimum_slices: int = 2, opt_out: OptOutCheck = lambda _heads: None) -> Worker:
         pipeline = Pipeline(self.segmenter, ReadLimits(minimum_slices=minimum_slices), IDENTITY)
         places = WorkerPlaces(self.engine, self.queue, self.spool.root, self.results, ("pacs",))
-        return Worker("test", places, pipeline, POLICY, clock=lambda: self.now)
+        return Worker("test", places, pipeline, POLICY, opt_out=opt_out, clock=lambda: self.now)
 
     def acts(self) -> SeriesActs:
         return SeriesActs(self.engine, self.spool, self.queue, self.results)
@@ -105,8 +106,8 @@ class SiteRoom:
     def housekeeping(self) -> Housekeeping:
         return Housekeeping(self.engine, self.spool, self.queue, self.results, RETENTION_S)
 
-    def receive(self, ct: list[Path]) -> str:
-        """Store a series in the spool, complete it and queue it; returns its key."""
+    def receive(self, ct: list[Path], *, queued: bool = True) -> str:
+        """Store a series in the spool, complete it and, unless told otherwise, queue it; returns its key."""
         stored = [self.spool.store(*_as_sent(path)) for path in ct]
         instances = tuple(sorted((one.instance for one in stored), key=lambda one: one.sop_instance_uid))
         first, key = instances[0], stored[0].series_key
@@ -119,7 +120,8 @@ class SiteRoom:
         )
         with self.engine.begin() as connection:
             state.complete(connection, series, progress)
-            self.queue.enqueue(connection, key, 1, now=self.now)
+            if queued:
+                self.queue.enqueue(connection, key, 1, now=self.now)
         return key
 
     def receive_late(self, key: str, ct: list[Path]) -> None:
