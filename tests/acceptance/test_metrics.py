@@ -140,6 +140,7 @@ def test_a_scrape_equals_what_was_sent(dcmtk: Dcmtk, listener: Watched, slices: 
     found = listener.wait_until_scraped(
         lambda one: (
             value(one, "series_events_total", event="complete") == 1
+            and value(one, "series_receiving") == 0
             and value(one, "spool_instances") == N_SLICES + 1
             and value(one, "connections_refused_total", reason="no_association") >= 1
         ),
