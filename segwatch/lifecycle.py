@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable
 from types import FrameType
 
+WAKE_S = 0.5
+"""How often a thread that waits to be stopped looks whether a signal came."""
 GRACE_S = 15.0
 """How long a child may finish what it does after its parent is gone."""
 
@@ -30,10 +32,21 @@ def on_stop_signal(callback: Callable[[], None]) -> None:
 def stop_event(*, at_end_of_input: bool) -> threading.Event:
     """Make the event that is set when this process is to stop."""
     stop = threading.Event()
-    on_stop_signal(stop.set)
+    # not in the handler itself: it may run while this thread is inside `stop.wait` and holds the event's lock
+    on_stop_signal(lambda: threading.Thread(target=stop.set, name="stop", daemon=True).start())
     if at_end_of_input:
         threading.Thread(target=_set_at_end_of_input, args=(stop,), name="parent-watch", daemon=True).start()
     return stop
+
+
+def wait_for(stop: threading.Event) -> None:
+    """Wait until this process is to stop.
+
+    In short waits: a signal that comes just before the thread goes to sleep does not wake it (CPython runs handlers
+    between two steps of its main thread).
+    """
+    while not stop.wait(WAKE_S):
+        pass
 
 
 def announce_ready(name: str, text: str) -> None:

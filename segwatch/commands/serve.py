@@ -12,7 +12,7 @@ from segwatch import listener_wiring, wiring
 from segwatch.commands.console import SITE_FILE, SiteFile, error_console
 from segwatch.commands.console import site_settings as load_site
 from segwatch.housekeeping import Housekeeper
-from segwatch.lifecycle import announce_ready, on_stop_signal, stop_event
+from segwatch.lifecycle import announce_ready, on_stop_signal, stop_event, wait_for
 from segwatch.settings import child_environment
 from segwatch.supervisor import ChildSpec, Supervisor
 
@@ -48,7 +48,7 @@ def listen(config: SiteFile = SITE_FILE, stop_at_eof: StopAtEof = False) -> None
     with listener_wiring.running_listener(settings, wiring.make_state_engine(settings)) as listening:
         where = f"{settings.listener.host}:{listening.port} as {settings.listener.ae_title}"
         announce_ready("listen", f"listening on {where}{listening.stow}")
-        stop.wait()
+        wait_for(stop)
 
 
 def work(
@@ -79,6 +79,6 @@ def deliver(config: SiteFile = SITE_FILE, stop_at_eof: StopAtEof = False) -> Non
         thread.start()
     names = ", ".join([destination.name for destination in settings.destinations] or ["no destination"])
     announce_ready("deliver", f"delivering to {names}; records to the {settings.stream.kind}")
-    stop.wait()
+    wait_for(stop)
     for thread in threads:
         thread.join()
