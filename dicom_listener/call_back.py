@@ -61,7 +61,10 @@ def called_back(
     """
     if peer.host is None or peer.port is None:
         raise CallBackError(f"{peer.ae_title} cannot be called back: set host and port of its [[listener.peers]]")
-    entity = _CallingEntity(calling_ae_title)
+    try:
+        entity = _CallingEntity(calling_ae_title)
+    except ValueError:  # the peer called us by a name that is none
+        raise CallBackError("the AE title by which the sender called cannot be used to call it back") from None
     entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = entity.connection_timeout = seconds
     connected = threading.Event()
     association = entity.associate(

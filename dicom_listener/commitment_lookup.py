@@ -1,14 +1,17 @@
 """Which of the instances that a sender names are durable here: the spool's files are asked, no index.
 
 An index would have to survive crashes, purges and late instances; the file names do. A file is named after its
-instance, so a request costs a look at each series' folder and reading the heads of what is found.
+instance, so a request costs a look at each series' folder, the latest first, and reading the heads of what is found:
+half a second for what is not there among 1,000 series of 300 instances.
 """
 
 import logging
 import os
 from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 
+from dicom_listener.commitment import Reference
 from dicom_listener.errors import InvalidInstanceError
 from dicom_listener.files import disk_errors_in_words, sync_folder
 from dicom_listener.part10 import read_file_meta, read_identifiers
@@ -17,12 +20,12 @@ from dicom_listener.spool import Spool
 
 LOGGER = logging.getLogger(__name__)
 
-_FEW = 50
+_FEW = 10
 """Up to so many names are tried one by one; for more of them the folder is listed."""
 
 
 def find_durable(
-    spool: Spool, sop_instance_uids: Collection[str], *, without: Collection[str] = ()
+    spool: Spool, references: Collection[Reference], *, without: Collection[str] = ()
 ) -> dict[str, frozenset[str]]:
     """Look instances up; what is returned stays durable until its series is purged.
 
@@ -31,7 +34,7 @@ def find_durable(
 
     Args:
         spool: where.
-        sop_instance_uids: which.
+        references: which; the search ends when each is found.
         without: keys of series that do not count.
 
     Returns:
@@ -40,18 +43,31 @@ def find_durable(
     Raises:
         SpoolError: the disk failed.
     """
-    wanted = {instance_path(Path(), "", uid).name: uid for uid in sop_instance_uids}
+    missing = {(reference.sop_class_uid, reference.sop_instance_uid) for reference in references}
+    wanted = {instance_path(Path(), "", uid).name: uid for _, uid in missing}
     found: dict[str, frozenset[str]] = {}
     with disk_errors_in_words(spool.root):
-        keys = [key for key in spool.series_keys() if key not in without]
-        for folder in (spool.root / key for key in keys):
+        for folder in _latest_first(spool, without):
             classes = {uid: sop_class for uid, path in _present(folder, wanted) if (sop_class := _sop_class(path, uid))}
             if classes and _is_durable(folder):
                 for uid, sop_class in classes.items():
                     found[uid] = found.get(uid, frozenset()) | {sop_class}
+                    missing.discard((sop_class, uid))
+            if not missing:
+                break
         if found:
             sync_folder(spool.root)
     return found
+
+
+def _latest_first(spool: Spool, without: Collection[str]) -> list[Path]:
+    """Folders of the series, the one that grew last first: commitment is mostly asked for what was just sent."""
+    folders: list[tuple[int, Path]] = []
+    for key in spool.series_keys():
+        with suppress(FileNotFoundError):  # purged meanwhile
+            if key not in without:
+                folders.append(((spool.root / key).stat().st_mtime_ns, spool.root / key))
+    return [folder for _, folder in sorted(folders, reverse=True)]
 
 
 def _present(folder: Path, wanted: dict[str, str]) -> list[tuple[str, Path]]:

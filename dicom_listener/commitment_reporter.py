@@ -24,6 +24,7 @@ from dicom_listener.commitment_line import OpenLines
 from dicom_listener.commitment_lookup import find_durable
 from dicom_listener.commitment_table import CommitmentState, PendingRequest
 from dicom_listener.errors import CallBackError, in_short
+from dicom_listener.event_log import printable
 from dicom_listener.peers import Peer
 from dicom_listener.spool import Spool
 
@@ -33,7 +34,7 @@ LOOK_SECONDS = 60.0
 """How often the rows are looked at when nothing is known to be due: the clock may have jumped."""
 TROUBLE_SECONDS = 5.0
 """Wait after the database or the spool failed."""
-KEEP_SECONDS = 7 * 86400.0
+KEEP_SECONDS = 86400.0
 """How long a finished request is remembered, to tell one that is repeated from one that is new."""
 AT_ONCE = 50
 """Requests taken up in one turn."""
@@ -95,7 +96,13 @@ class CommitmentReporter:
         return self._quiet_seconds if self._same_association else 0.0
 
     def start(self) -> None:
-        """Begin to send, also what waits from an earlier run."""
+        """Begin to send, also what waits from an earlier run.
+
+        Raises:
+            sqlalchemy.exc.SQLAlchemyError: the state cannot be written.
+        """
+        with self._engine.begin() as connection:
+            commitment_table.hurry_untried(connection, now=self._clock())
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="dicom-commitment", daemon=True)
         self._thread.start()
@@ -193,17 +200,17 @@ class CommitmentReporter:
                 for key, status in answers:
                     unanswered.pop(key)
                     self._settle(key, status, now=self._clock())
-        except CallBackError as error:
+        except Exception as error:  # noqa: BLE001 (one sender must not hold up the reports of all others)
             for key in unanswered:
-                self._fail(key, str(error), now=self._clock())
+                self._fail(key, in_short(error), now=self._clock())
 
     def _judge(self, pending: PendingRequest, forgotten: set[str]) -> CommitmentReport:
-        uids = {reference.sop_instance_uid for reference in pending.request.references}
-        report = judge(pending.request, find_durable(self._spool, uids, without=forgotten), self._sop_classes)
+        durable = find_durable(self._spool, pending.request.references, without=forgotten)
+        report = judge(pending.request, durable, self._sop_classes)
         LOGGER.info(
             "storage commitment: request=%s calling=%s committed=%d failed=%d try=%d",
             pending.key,
-            pending.request.calling_ae_title,
+            printable(pending.request.calling_ae_title),
             len(report.committed),
             len(report.failed),
             pending.tries + 1,
@@ -235,6 +242,8 @@ class CommitmentReporter:
             is_over = self._retry.is_over(received_at=pending.received_at, tries=pending.tries, now=now)
             if is_over:
                 commitment_table.finish(connection, key, CommitmentState.GIVEN_UP, now=now, reason=reason)
+            else:
+                commitment_table.retry(connection, key, at=now + self._retry.delay(pending.tries))
         if is_over:
             LOGGER.error("storage commitment given up after %d tries: request=%s: %s", pending.tries, key, reason)
         else:

@@ -29,6 +29,7 @@ from dicom_listener.errors import (
     ListenerError,
     in_short,
 )
+from dicom_listener.event_log import printable
 
 LOGGER = logging.getLogger(__name__)
 
@@ -108,7 +109,7 @@ class CommitmentService:
         LOGGER.info(
             "storage commitment requested: request=%s calling=%s instances=%d",
             key,
-            request.calling_ae_title,
+            printable(request.calling_ae_title),
             len(request.references),
         )
         self.reporter.notice(key, event.assoc, event.context)

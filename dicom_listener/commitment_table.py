@@ -5,6 +5,7 @@ kept until the report is confirmed or given up, no longer.
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -13,7 +14,7 @@ from sqlalchemy import Connection, delete, func, insert, or_, select, update
 
 from dicom_listener.commitment import CommitmentRequest, Reference, references_digest, request_key
 from dicom_listener.errors import CommitmentConflictError, CommitmentLimitError
-from dicom_listener.state_tables import commitment_requests
+from dicom_listener.state_tables import REASON_LENGTH, commitment_requests
 
 _C = commitment_requests.c
 
@@ -125,9 +126,35 @@ def retry(connection: Connection, key: str, *, at: float) -> None:
     _change(connection, key, next_try_at=at)
 
 
+def hurry_untried(connection: Connection, *, now: float) -> None:
+    """Make due what waited for its association to become quiet: at a start no association is open any more."""
+    is_untried = (_C.state == CommitmentState.PENDING.value) & (_C.tries == 0)
+    connection.execute(update(commitment_requests).where(is_untried).values(next_try_at=now))
+
+
 def finish(connection: Connection, key: str, state: CommitmentState, *, now: float, reason: str | None = None) -> None:
     """The report was confirmed or is given up: the instances of the request are forgotten."""
-    _change(connection, key, state=state.value, finished_at=now, reason=reason, reference_list="[]")
+    _change(
+        connection,
+        key,
+        state=state.value,
+        finished_at=now,
+        reason=reason and reason[:REASON_LENGTH],
+        reference_list="[]",
+    )
+
+
+def give_up_naming(connection: Connection, is_forgotten: Callable[[str], bool], *, now: float) -> int:
+    """Give up requests that name a forgotten instance (by SOP Instance UID): their senders must keep their copies.
+
+    Returns how many.
+    """
+    query = select(commitment_requests).where(_C.state == CommitmentState.PENDING.value)
+    pending = [_pending(row) for row in connection.execute(query).mappings()]
+    naming = [one for one in pending if any(is_forgotten(ref.sop_instance_uid) for ref in one.request.references)]
+    for one in naming:
+        finish(connection, one.key, CommitmentState.GIVEN_UP, now=now, reason="it names a series that was forgotten")
+    return len(naming)
 
 
 def forget_finished(connection: Connection, *, before: float) -> int:

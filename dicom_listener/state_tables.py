@@ -6,6 +6,9 @@ from dicom_listener.series import KEY_LENGTH
 
 metadata = MetaData()
 
+REASON_LENGTH = 200
+"""Characters that are kept of why a report was given up."""
+
 received_series = Table(
     "received_series",
     metadata,
@@ -55,6 +58,6 @@ commitment_requests = Table(
     Column("tries", Integer, nullable=False),
     Column("received_at", Double, nullable=False),
     Column("next_try_at", Double, nullable=False),
-    Column("finished_at", Double),
-    Column("reason", String(200)),
+    Column("finished_at", Double, index=True),
+    Column("reason", String(REASON_LENGTH)),
 )

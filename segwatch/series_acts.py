@@ -5,9 +5,10 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Engine
 
-from dicom_listener import routes, state
+from dicom_listener import commitment_table, routes, state
 from dicom_listener.routes import RouteState
 from dicom_listener.series import ReceivedSeries, study_hash
+from dicom_listener.shelf import instance_path
 from dicom_listener.spool import Spool
 from dicom_listener.state import SeriesProgress, SeriesRow
 from dicom_listener.state import SeriesState as ReceptionState
@@ -87,6 +88,7 @@ class SeriesActs:
             row = self._known(connection, key_prefix)
             versions = [r.version for r in state.list_series(connection) if r.series_key == row.series_key]
             keep_act(connection, Act(row.series_key, ActKind.FORGET, by, reason, now))
+            self._forget_commitments(connection, row.series_key, versions, now)
             for version in versions:
                 state.mark_forgotten(connection, row.series_key, version, by=by, why=reason, now=now)
             self._withdraw(connection, row, "forgotten", reason, now)
@@ -99,6 +101,14 @@ class SeriesActs:
             state.mark_purged(connection, row.series_key, now=now)
         erase_traces(self.engine)
         return "images, results and identifiers are removed from this host"
+
+    def _forget_commitments(self, connection: Connection, key: str, versions: list[int], now: float) -> None:
+        members = frozenset[str]().union(*(state.member_uids(connection, key, version) for version in versions))
+        commitment_table.give_up_naming(
+            connection,
+            lambda uid: uid in members or instance_path(self.spool.root, key, uid).exists(),
+            now=now,
+        )
 
     def _known(self, connection: Connection, key_prefix: str) -> SeriesRow:
         row = state.find_by_prefix(connection, key_prefix)

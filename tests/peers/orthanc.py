@@ -3,7 +3,7 @@
 import json
 import shutil
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -138,6 +138,19 @@ class Orthanc:
         """
         job = json.dumps({"Resources": [resource.id], "Synchronous": True}).encode()
         self._request(f"/dicom-web/servers/{server}/stow", method="POST", body=job)
+
+    def request_commitment(self, instances: Sequence[tuple[str, str]], *, called: str, port: int) -> str:
+        """Let Orthanc ask loopback to commit instances (SOP Class and Instance UIDs); returns its answer's path."""
+        peer = json.dumps({"AET": called, "Host": LOOPBACK, "Port": port}).encode()
+        self._request("/modalities/peer", method="PUT", body=peer)
+        names = [{"SOPClassUID": sop_class, "SOPInstanceUID": uid} for sop_class, uid in instances]
+        body = json.dumps({"DicomInstances": names, "Timeout": 10}).encode()
+        answer = json.loads(self._request("/modalities/peer/storage-commitment", method="POST", body=body))
+        return str(answer["Path"])
+
+    def commitment(self, path: str) -> dict[str, Any]:
+        """What Orthanc knows of a request; its `Status` is Pending, Success or Failure."""
+        return dict(json.loads(self._request(path)))
 
     def clear(self) -> None:
         """Delete everything."""

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 
+from dicom_listener import commitment_table
+from dicom_listener.commitment import CommitmentRequest, Reference
 from dicom_listener.errors import UnknownSeriesError
 from inference.jobs import JobState
 from reporter import outbox
@@ -108,6 +110,20 @@ def test_forgetting_removes_images_results_and_identifiers(site: SiteRoom, ct: l
     files = b"".join(path.read_bytes() for path in site.folder.glob("state.sqlite*"))
     assert key.encode() in files
     assert str(dcmread(ct[0]).SeriesInstanceUID).encode() not in files
+
+
+def test_forgetting_gives_up_what_was_to_be_committed(site: SiteRoom, ct: list[Path]) -> None:
+    key = site.receive(ct)
+    instance_uid = str(dcmread(ct[0]).SOPInstanceUID)
+    references = (Reference("1.2.840.10008.5.1.4.1.1.2", instance_uid),)
+    request = CommitmentRequest("1.2.3", references, "PACS", "SEGWATCH")
+    with site.engine.begin() as connection:
+        commitment_table.accept(connection, request, now=NOW, next_try_at=NOW, maximum_pending=1)
+    site.acts().forget(key, by="jane", reason="asked to", now=NOW + 1)
+    with site.engine.begin() as connection:
+        assert commitment_table.count_pending(connection) == 0
+    site.engine.dispose()
+    assert instance_uid.encode() not in b"".join(path.read_bytes() for path in site.folder.glob("state.sqlite*"))
 
 
 def test_an_unknown_series_is_named(site: SiteRoom) -> None:
