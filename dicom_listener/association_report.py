@@ -44,9 +44,11 @@ class ConnectionRefusal(StrEnum):
     """Why a connection was closed before it became an association."""
 
     LIMIT = "limit"
-    """Too many connections are open."""
+    """Too many connections are open: this one was closed, or one gave way that had opened no association."""
     NO_ASSOCIATION = "no_association"
     """It opened none in time: a probe, or something that speaks no DICOM."""
+    TLS = "tls"
+    """The TLS handshake failed, or its certificate was refused."""
 
 
 @dataclass(frozen=True, slots=True)

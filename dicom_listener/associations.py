@@ -1,125 +1,93 @@
 """The accept loop: lets in what opens a DICOM association, and sees every connection to its end.
 
 pynetdicom makes an association, with two threads that wait for the whole ARTIM time, for whatever connects, and
-counts it against the limit; so a load balancer's probes keep hospitals out (pynetdicom #669). Here a connection
-becomes an association when its first bytes are those of an A-ASSOCIATE-RQ (PS3.8 section 9.3.2).
+counts it against the limit; so a load balancer's probes keep hospitals out (pynetdicom #669). It shakes hands for TLS
+inside its accept loop, where one silent peer keeps everybody out. Here each connection has a thread of its own for
+that, and becomes an association when its first bytes are those of an A-ASSOCIATE-RQ (PS3.8 section 9.3.2).
 """
 
 import logging
+import select
 import socket
+import ssl
 import sys
-import threading
 import time
-from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, cast
 
 from pynetdicom import evt
 from pynetdicom.association import Association
 from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
-from dicom_listener.association_report import (
-    AssociationEnd,
-    AssociationReport,
-    ConnectionRefusal,
-    Connections,
-    Tally,
-)
+from dicom_listener.association_report import AssociationEnd, AssociationReport, ConnectionRefusal, Tally
 from dicom_listener.bounded_association import MAXIMUM_PDU_BYTES, AssociationBounds, bound
+from dicom_listener.doorkeeper import Doorkeeper
 from dicom_listener.errors import in_short
 from dicom_listener.event_log import log_association
 from dicom_listener.fast_intake import make_fast
+from dicom_listener.negotiation import Negotiation
+from dicom_listener.open_connections import Connection, OpenConnections
 from dicom_listener.rejections import Rejection, rejection
 from dicom_listener.store_service import StoreService
+from dicom_listener.tls import HandshakeError, shake_hands, wrap
 
 LOGGER = logging.getLogger(__name__)
 
 _A_ASSOCIATE_RQ = 0x01
 _HEADER_BYTES = 6
 """PDU type, a reserved byte, and the length as four bytes, big endian."""
+_TLS_APPLICATION_DATA = 0x17
+"""Type of the TLS records in which a PDU comes (RFC 8446 section 5.1)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerRoom:
+    """What the ports of a listener share."""
+
+    connections: OpenConnections
+    doorkeeper: Doorkeeper
+    bounds: AssociationBounds
+    fast_service: StoreService | None
+    """Receives plain C-STORE requests past pynetdicom; None leaves all to it."""
+    on_association_end: Callable[[AssociationReport], None]
 
 
 class ListenerServer(ThreadedAssociationServer):
-    """pynetdicom's server with a bounded number of connections and no traceback on standard error."""
+    """pynetdicom's server of one port, with a bounded number of connections and no traceback on standard error."""
 
     request_queue_size = 128
     daemon_threads = True
     block_on_close = False
-    """Closing must not wait for connections: `abort_all` ends them afterwards."""
+    """Closing must not wait for connections: `OpenConnections.abort_all` ends them afterwards."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 (pynetdicom's arguments)
-        self.first_pdu_seconds = 30.0
-        self.bounds = AssociationBounds()
-        self.fast_service: StoreService | None = None
-        """Receives plain C-STORE requests past pynetdicom; None leaves all to it."""
-        self.maximum_connections = 100
-        self.on_association_end: Callable[[AssociationReport], None] = _tell_nobody
-        self._connections: set[socket.socket] = set()
-        self._tallies: dict[Association, Tally] = {}
-        self._refused: Counter[ConnectionRefusal] = Counter()
-        self._changed = threading.Condition()
+    def __init__(self, *args: Any, room: ListenerRoom, tls: ssl.SSLContext | None = None, **kwargs: Any) -> None:  # noqa: ANN401 (pynetdicom's arguments)
+        """`room` is shared with other ports; a port with a context of `tls` speaks nothing else."""
+        self.room = room
+        self.tls = tls
         super().__init__(*args, **kwargs)
 
-    def verify_request(self, request: Any, _address: object) -> bool:  # noqa: ANN401 (a socket, for TCP servers)
-        """Called by the accept loop: a connection over the limit is closed at once."""
-        with self._changed:
-            if len(self._connections) >= self.maximum_connections:
-                self._refused[ConnectionRefusal.LIMIT] += 1
-                return False
-            self._connections.add(request)
-            return True
+    def verify_request(self, request: Any, address: Any) -> bool:  # noqa: ANN401 (a socket and its address)
+        """Called by the accept loop: where there is no room, the connection is closed at once."""
+        return self.room.connections.add(request, address[0])
+
+    def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 (a socket and its address)
+        """Called by the accept loop: start the connection's thread."""
+        try:
+            super().process_request(request, client_address)
+        except BaseException:  # there are no more threads
+            self.room.connections.end(self.room.connections.of(request))
+            raise
+
+    def service_actions(self) -> None:
+        """Called by the accept loop several times a second."""
+        super().service_actions()  # pynetdicom collects the cycles of ended associations there
+        self.room.connections.cut_overdue()
 
     def handle_error(self, _request: object, _address: object) -> None:
         """Called by socketserver for what a handler raised; its own version prints a traceback."""
         error = sys.exc_info()[1]
         LOGGER.error("a connection ended with an error: %s", "unknown" if error is None else in_short(error))
-
-    def refuse(self, why: ConnectionRefusal) -> None:
-        """Note that a connection is closed before it became an association."""
-        with self._changed:
-            self._refused[why] += 1
-
-    def connections(self) -> Connections:
-        """What is connected now."""
-        with self._changed:
-            return Connections(len(self._connections), len(self._tallies), dict(self._refused))
-
-    def begin(self, association: Association) -> Tally:
-        """Note that an association runs."""
-        tally = Tally(time.monotonic())
-        with self._changed:
-            self._tallies[association] = tally
-        return tally
-
-    def end(self, connection: socket.socket, association: Association | None) -> None:
-        """Note that a connection ended, and the association on it if there was one."""
-        with self._changed:
-            self._connections.discard(connection)
-            if association is not None:
-                self._tallies.pop(association, None)
-            self._changed.notify_all()
-
-    def tally(self, association: Association) -> Tally:
-        """The tally of an association that runs."""
-        with self._changed:
-            return self._tallies.get(association) or Tally(time.monotonic())
-
-    def abort_all(self, seconds: float) -> bool:
-        """Abort what runs and wait until every connection ended; False when some did not within the time.
-
-        Peers get half the time to take note of the abort; then their connections are cut.
-        """
-        with self._changed:
-            for association in self._tallies:
-                if association.is_established:
-                    association.abort(block=False)
-            if self._tallies:
-                self._changed.wait_for(lambda: not any(one.is_established for one in self._tallies), seconds / 2)
-            for connection in self._connections:
-                with suppress(OSError):  # closed by the peer meanwhile
-                    connection.shutdown(socket.SHUT_RDWR)
-            return self._changed.wait_for(lambda: not self._connections, seconds / 2)
 
 
 class ConnectionHandler(RequestHandler):
@@ -128,38 +96,70 @@ class ConnectionHandler(RequestHandler):
     def handle(self) -> None:
         """Called by socketserver."""
         server = cast(ListenerServer, self.server)
+        room = server.room
+        connection = room.connections.of(self.request)
         association: Association | None = None
         try:
-            if not _opens_association(self.request, server.first_pdu_seconds):
-                server.refuse(ConnectionRefusal.NO_ASSOCIATION)
-                LOGGER.debug("connection closed: it opened no DICOM association")
+            why_not = self._greet(connection, server)
+            if why_not is not None:
+                room.connections.refuse(connection, why_not)
                 return
-            # pynetdicom reads without a limit of time otherwise, and half a PDU would hold its threads for ever
-            self.request.settimeout(server.bounds.idle_seconds)
-            association = self._create_association()
-            tally = server.begin(association)
-            if server.fast_service is not None:
-                make_fast(association, server.fast_service, tally, server.bounds)
-            bound(association, self.request, server.bounds)
-            association.bind(evt.EVT_CONN_CLOSE, _end_waiting)
+            association = self._make_association(connection, room)
             evt.trigger(association, evt.EVT_CONN_OPEN, {"address": self.client_address})
             association.start()
             association.join()
-            report = _report(association, tally, self.client_address[0])
+            assert connection.tally is not None  # noqa: S101 (made with the association)
+            report = _report(association, connection.tally, connection.address)
             log_association(report)
-            server.on_association_end(report)
+            room.on_association_end(report)
         finally:
             server.shutdown_request(self.request)
-            server.end(self.request, association)
+            if association is not None:
+                room.doorkeeper.leave(association)
+            room.connections.end(connection)
+
+    def _greet(self, connection: Connection, server: ListenerServer) -> ConnectionRefusal | None:
+        """See the connection to the first byte of its A-ASSOCIATE-RQ, or say why it does not come to that."""
+        connections = server.room.connections
+        if server.tls is not None:
+            try:
+                self.request = connection.socket = wrap(server.tls, self.request)
+                shake_hands(self.request, connections.seconds_left(connection))
+            except HandshakeError as error:
+                level = logging.WARNING if error.is_telling else logging.DEBUG
+                LOGGER.log(level, "TLS refused: address=%s: %s", connection.address, error)
+                return ConnectionRefusal.TLS
+        if not _opens_association(self.request, connections.seconds_left(connection)):
+            LOGGER.debug("connection closed: it opened no DICOM association")
+            return ConnectionRefusal.NO_ASSOCIATION
+        return None
+
+    def _make_association(self, connection: Connection, room: ListenerRoom) -> Association:
+        # pynetdicom reads without a limit of time otherwise, and half a PDU would hold its threads for ever
+        self.request.settimeout(room.bounds.idle_seconds)
+        association = self._create_association()
+        tally = room.connections.begin(connection, association)
+        if room.fast_service is not None:
+            make_fast(association, room.fast_service, tally, room.bounds)
+        bound(association, self.request, room.bounds)
+        association.bind(evt.EVT_CONN_CLOSE, _end_waiting)
+        Negotiation(association, connection, room.connections, room.doorkeeper)
+        return association
 
 
 def _opens_association(connection: socket.socket, seconds: float) -> bool:
-    """Look at the first bytes without taking them."""
-    connection.settimeout(seconds)
+    """Look at the first bytes without taking them; of TLS they are those of a record, which cannot be looked into."""
     try:
-        header = connection.recv(_HEADER_BYTES, socket.MSG_PEEK)
-    except OSError:  # reset, or silent for too long
+        poll = select.poll()
+        poll.register(connection, select.POLLIN)
+        poll.poll(seconds * 1000)
+        connection.settimeout(0)  # it is there, or too late
+        # not SSLSocket's own recv, which knows no flags
+        header = socket.socket.recv(connection, _HEADER_BYTES, socket.MSG_PEEK)
+    except (OSError, ValueError):  # reset, silent for too long, or closed here
         return False
+    if isinstance(connection, ssl.SSLSocket):
+        return header[:1] == bytes([_TLS_APPLICATION_DATA])
     if not header or header[0] != _A_ASSOCIATE_RQ:
         return False
     return len(header) < _HEADER_BYTES or int.from_bytes(header[2:]) <= MAXIMUM_PDU_BYTES
@@ -170,10 +170,6 @@ def _end_waiting(event: evt.Event) -> None:
     if event.assoc.requestor.primitive is None:
         nothing: Any = None  # what a wait that timed out gives
         event.assoc.dul.to_user_queue.put(nothing)
-
-
-def _tell_nobody(_report: AssociationReport) -> None:
-    return
 
 
 def _report(association: Association, tally: Tally, address: str) -> AssociationReport:

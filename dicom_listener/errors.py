@@ -14,6 +14,7 @@ ListenerError
 ├── PortError           the listener cannot bind its address and port
 ├── StowSettingsError   the STOW-RS server cannot be run with these settings
 ├── RequestRefusedError a DICOMweb request is answered with an HTTP error
+├── TlsError            the certificate, key or trusted certificates of a port cannot be used
 └── UnknownSeriesError  a command names a series that the state does not hold
 """
 
@@ -82,6 +83,8 @@ class RequestRefusedError(ListenerError):
         super().__init__(text)
         self.status = status
         self.headers = dict(headers or {})
+class TlsError(ListenerError):
+    """The certificate, key or trusted certificates of a port cannot be used."""
 
 
 class UnknownSeriesError(ListenerError):

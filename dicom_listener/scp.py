@@ -5,69 +5,34 @@ stored gets a status, what is no DICOM is closed.
 """
 
 import logging
-import socket
-import threading
+import ssl
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from socketserver import BaseServer
+from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 from pydicom.dataset import Dataset
-from pydicom.uid import (
-    CTImageStorage,
-    EnhancedCTImageStorage,
-    LegacyConvertedEnhancedCTImageStorage,
-)
-from pynetdicom import AE, _config, build_context, evt
+from pynetdicom import _config, build_context, evt
 
 from dicom_listener.association_report import AssociationReport, Connections
-from dicom_listener.associations import ConnectionHandler, ListenerServer
+from dicom_listener.associations import ConnectionHandler, ListenerRoom, ListenerServer
 from dicom_listener.bounded_association import AssociationBounds
 from dicom_listener.dimse_services import DimseService
-from dicom_listener.errors import InvalidInstanceError, PortError
+from dicom_listener.doorkeeper import Doorkeeper
+from dicom_listener.errors import InvalidInstanceError
+from dicom_listener.listening_port import ListenerAE, ListeningPort
+from dicom_listener.open_connections import OpenConnections
 from dicom_listener.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from dicom_listener.scp_settings import ScpSettings as ScpSettings  # noqa: PLC0414 (named here by all who use both)
 from dicom_listener.spool import Spool
 from dicom_listener.store_service import SUCCESS, StoreService
 from dicom_listener.stored import StoredInstance, StoreRequest
-from dicom_listener.transfer_syntaxes import STORAGE_TRANSFER_SYNTAXES, UNCOMPRESSED
+from dicom_listener.tls import make_context
+from dicom_listener.transfer_syntaxes import UNCOMPRESSED
 
 LOGGER = logging.getLogger(__name__)
 
 _VERIFICATION = "1.2.840.10008.1.1"
-
-
-@dataclass(frozen=True, slots=True)
-class ScpSettings:
-    """How the SCP negotiates, and its limits."""
-
-    sop_classes: tuple[str, ...] = (
-        CTImageStorage,
-        # cannot be segmented, but a named rejection later tells more than a refused presentation context
-        EnhancedCTImageStorage,
-        LegacyConvertedEnhancedCTImageStorage,
-    )
-    """Storage SOP classes that are accepted. Others of a study (secondary captures, dose reports) are refused by
-    presentation context, which lets a sender skip them; accepting what is never used would keep it for nothing."""
-    transfer_syntaxes: tuple[str, ...] = STORAGE_TRANSFER_SYNTAXES
-    """In order of preference where a sender offers several for one presentation context."""
-    require_called_ae_title: bool = False
-    """Refuse associations that call another AE title."""
-    allowed_calling_ae_titles: tuple[str, ...] = ()
-    """Refuse associations of others; empty: everybody may send."""
-    maximum_associations: int = 50
-    """Further ones are rejected (local limit exceeded); twice as many connections may be open."""
-    maximum_pdu_bytes: int = 128 * 1024
-    """Largest PDU that we announce; small ones cost time for each."""
-    first_pdu_seconds: float = 30.0
-    """A connection that opens no association for this long is closed (the ARTIM timer, PS3.8 section 9.1.5)."""
-    idle_seconds: float = 60.0
-    """An association that is silent, or busy with one PDU, for this long is aborted."""
-    maximum_instance_bytes: int = 2**30
-    """An association that sends a longer data set is aborted."""
-    fast_intake: bool = True
-    """Take plain C-STORE requests past pynetdicom, see `dicom_listener.fast_intake`."""
-    stop_seconds: float = 10.0
-    """How long `stop` waits for aborted associations to end."""
 
 
 class StorageScp:
@@ -103,13 +68,21 @@ class StorageScp:
         self._on_association_end = on_association_end
         self._settings = settings or ScpSettings()
         self._services = tuple(services)
-        self._server: ListenerServer | None = None
-        self._thread: threading.Thread | None = None
+        self._connections: OpenConnections | None = None
+        self._ports: list[ListeningPort] = []
 
     @property
     def port(self) -> int:
-        """The TCP port on which the provider listens, or would listen."""
-        return self._address[1] if self._server is None else int(self._server.server_address[1])
+        """The TCP port on which the provider listens, or would listen; that of TLS where it speaks nothing else."""
+        only_tls = self._settings.serves_only_tls
+        wanted = self._settings.tls_port if only_tls else self._address[1]
+        return next((port.number for port in self._ports if port.speaks_tls == only_tls), wanted)
+
+    @property
+    def tls_port(self) -> int | None:
+        """The TCP port on which the provider listens, or would listen, for TLS; None where it speaks none."""
+        wanted = self._settings.tls_port if self._settings.tls else None
+        return next((port.number for port in self._ports if port.speaks_tls), wanted)
 
     @property
     def is_serving(self) -> bool:
@@ -118,52 +91,64 @@ class StorageScp:
 
     def connections(self) -> Connections:
         """What is connected now; nothing before `start` and after `stop`."""
-        return Connections(0, 0, {}) if self._server is None else self._server.connections()
+        return Connections(0, 0, {}) if self._connections is None else self._connections.counts()
 
     def start(self) -> None:
-        """Bind the port and serve in threads of its own.
+        """Bind the ports and serve in threads of its own.
 
         Raises:
-            PortError: the address cannot be bound.
+            PortError: an address cannot be bound.
+            TlsError: certificate, key or trusted certificates cannot be used.
         """
         # its handlers spell out every PDU and data set for a log that must not have them, and cost time
         _config.LOG_HANDLER_LEVEL = "none"
-        host, port = self._address
-        try:
-            server = self._make_server()
-        except (OSError, OverflowError) as error:
-            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-            hint = "choose another port or stop the program that uses it" if port else "check the address"
-            if isinstance(error, socket.gaierror):
-                hint = "the host must be an address of this machine"
-            raise PortError(f"cannot listen on {host or 'every address'}:{port}: {reason}; {hint}") from error
-        self._server = server
-        self._thread = threading.Thread(
-            target=server.serve_forever, kwargs={"poll_interval": 0.1}, name="dicom-accept", daemon=True
-        )
-        self._thread.start()
-        LOGGER.info("listening: ae_title=%s port=%d", self._ae_title, self.port)
+        settings, (host, plain_port) = self._settings, self._address
+        room = self._make_room()
+        wanted: list[tuple[int, ssl.SSLContext | None]] = []
+        if not settings.serves_only_tls:
+            wanted.append((plain_port, None))
+        if settings.tls is not None:
+            wanted.append((settings.tls_port, make_context(settings.tls)))
+        with ExitStack() as bound:
+            ports: list[ListeningPort] = []
+            for number, tls in wanted:
+                ports.append(ListeningPort(partial(self._make_server, room, tls), host, number))
+                bound.callback(ports[-1].stop)
+            bound.pop_all()
+        self._connections, self._ports = room.connections, ports
+        for port in ports:
+            port.start()
+            titles = ",".join((self._ae_title, *settings.further_ae_titles))
+            LOGGER.info(
+                "listening: ae_title=%s port=%d tls=%s", titles, port.number, "yes" if port.speaks_tls else "no"
+            )
 
     def stop(self) -> None:
-        """Close the port and abort what runs; a sender that got no answer sends its instance again."""
-        if self._server is None or self._thread is None:
+        """Close the ports and abort what runs; a sender that got no answer sends its instance again."""
+        if self._connections is None:
             return
-        BaseServer.shutdown(self._server)  # pynetdicom's own expects to have been started by its AE
-        self._thread.join()
-        self._server.server_close()
-        if not self._server.abort_all(self._settings.stop_seconds):
+        for port in self._ports:
+            port.stop()
+        if not self._connections.abort_all(self._settings.stop_seconds):
             LOGGER.warning("some associations did not end within %g s", self._settings.stop_seconds)
-        self._server = self._thread = None
+        self._connections, self._ports = None, []
 
-    def _make_server(self) -> ListenerServer:
+    def _make_room(self) -> ListenerRoom:
         settings = self._settings
-        ae = AE(self._ae_title)
+        return ListenerRoom(
+            connections=OpenConnections(2 * settings.maximum_associations, settings.first_pdu_seconds),
+            doorkeeper=Doorkeeper(settings.admission_rules(self._ae_title)),
+            bounds=AssociationBounds(settings.idle_seconds, settings.maximum_instance_bytes),
+            fast_service=self._service if settings.fast_intake else None,
+            on_association_end=self._on_association_end or _tell_nobody,
+        )
+
+    def _make_server(self, room: ListenerRoom, tls: ssl.SSLContext | None, address: tuple[str, int]) -> ListenerServer:
+        settings = self._settings
+        ae = ListenerAE(self._ae_title)
         ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
         ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
         ae.maximum_pdu_size = settings.maximum_pdu_bytes
-        ae.maximum_associations = settings.maximum_associations
-        ae.require_called_aet = settings.require_called_ae_title
-        ae.require_calling_aet = list(settings.allowed_calling_ae_titles)
         ae.acse_timeout = settings.first_pdu_seconds
         ae.network_timeout = settings.idle_seconds
         contexts = [build_context(sop_class, list(settings.transfer_syntaxes)) for sop_class in settings.sop_classes]
@@ -172,24 +157,20 @@ class StorageScp:
         handlers: list[Any] = [(evt.EVT_C_STORE, self._on_c_store), (evt.EVT_C_ECHO, _on_c_echo)]
         handlers += [handler for service in self._services for handler in service.handlers]
         server = ae.make_server(
-            self._address,
+            address,
             contexts=contexts,
             evt_handlers=handlers,
             server_class=ListenerServer,
             request_handler=ConnectionHandler,
+            room=room,
+            tls=tls,
         )
         assert isinstance(server, ListenerServer)  # noqa: S101 (make_server returns an object of server_class)
-        server.first_pdu_seconds = settings.first_pdu_seconds
-        server.bounds = AssociationBounds(settings.idle_seconds, settings.maximum_instance_bytes)
-        server.fast_service = self._service if settings.fast_intake else None
-        server.maximum_connections = 2 * settings.maximum_associations
-        if self._on_association_end is not None:
-            server.on_association_end = self._on_association_end
         return server
 
     def _on_c_store(self, event: Any) -> int | Dataset:  # noqa: ANN401 (pynetdicom ships no types)
-        server, request = self._server, event.request
-        assert server is not None  # noqa: S101 (it serves this association)
+        connections, request = self._connections, event.request
+        assert connections is not None  # noqa: S101 (it serves this association)
         parameters = StoreRequest(
             sop_class_uid=str(request.AffectedSOPClassUID),
             sop_instance_uid=str(request.AffectedSOPInstanceUID),
@@ -197,7 +178,7 @@ class StorageScp:
             calling_ae_title=event.assoc.requestor.ae_title.strip(),
             called_ae_title=event.assoc.requestor.primitive.called_ae_title.strip(),
         )
-        reception = self._service.begin(parameters, server.tally(event.assoc))
+        reception = self._service.begin(parameters, connections.tally(event.assoc))
         if parameters.sop_class_uid != event.context.abstract_syntax:
             reception.refuse(InvalidInstanceError("SOP Class UID of request and presentation context differ"))
         reception.write(request.DataSet.getbuffer())
@@ -211,3 +192,7 @@ class StorageScp:
 
 def _on_c_echo(_event: object) -> int:
     return SUCCESS
+
+
+def _tell_nobody(_report: AssociationReport) -> None:
+    return

@@ -3,7 +3,7 @@ import socket
 import struct
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 import pytest
 from pydicom.uid import (
@@ -64,14 +64,50 @@ def test_half_a_pdu_does_not_hold_a_thread_for_ever(listeners: Callable[..., Lis
             assert not thread.is_alive()
 
 
-def test_connections_over_their_limit_are_closed_at_once(listeners: Callable[..., Listener]) -> None:
+def test_who_only_connects_gives_way_and_keeps_nobody_out(listeners: Callable[..., Listener]) -> None:
+    listener = listeners(ScpSettings(maximum_associations=2))
+    first = listener.associate()
+    with ExitStack() as opened:
+        silent = [opened.enter_context(socket.create_connection((LOOPBACK, listener.scp.port))) for _ in range(30)]
+        second = listener.associate()
+        assert second.is_established
+        silent[0].settimeout(PATIENCE)
+        assert silent[0].recv(1) == b""
+    for one in (first, second):
+        one.release()
+
+
+def test_an_association_never_gives_way(listeners: Callable[..., Listener]) -> None:
     listener = listeners(ScpSettings(maximum_associations=1))
-    silent = [socket.create_connection((LOOPBACK, listener.scp.port)) for _ in range(2)]
+    running = listener.associate()
+    for _ in range(5):
+        with socket.create_connection((LOOPBACK, listener.scp.port)):
+            pass
+    assert send(running, data_set()).Status == 0x0000
+    running.release()
+
+
+@pytest.mark.parametrize("first_bytes", [b"", b"\x01", struct.pack(">BBL", 1, 0, 500)], ids=["0", "1", "header"])
+def test_dribbled_bytes_do_not_prolong_the_artim_time(listeners: Callable[..., Listener], first_bytes: bytes) -> None:
+    listener = listeners(ScpSettings(first_pdu_seconds=0.5, idle_seconds=60))
+    before = threads()
     with socket.create_connection((LOOPBACK, listener.scp.port)) as probe:
-        probe.settimeout(PATIENCE)
-        assert probe.recv(1) == b""
-    for one in silent:
-        one.close()
+        probe.sendall(first_bytes)
+        probe.settimeout(0.05)
+        began = time.monotonic()
+        is_open = True
+        while is_open:
+            assert time.monotonic() - began < PATIENCE
+            try:
+                probe.sendall(b"\x01" if first_bytes == b"" else b"\x00")
+                is_open = probe.recv(1) != b""
+            except TimeoutError:
+                continue
+            except OSError:
+                is_open = False
+    for thread in threads() - before:
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
 
 
 def test_stop_does_not_wait_for_peers_that_say_nothing(listener: Listener) -> None:

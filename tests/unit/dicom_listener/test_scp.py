@@ -24,6 +24,7 @@ from dicom_listener.errors import (
     UnreadableInstanceError,
 )
 from dicom_listener.part10 import encode_file_meta
+from dicom_listener.peers import Peer
 from dicom_listener.scp import ScpSettings, StorageScp
 from dicom_listener.spool import Spool
 from dicom_listener.store_service import STATUS_OF_ERROR
@@ -152,8 +153,8 @@ def test_other_storage_classes_are_refused_by_context_unless_asked_for(listeners
         (ScpSettings(), "ANYBODY", "PACS", True),
         (ScpSettings(require_called_ae_title=True), "ANYBODY", "PACS", False),
         (ScpSettings(require_called_ae_title=True), "SEGWATCH", "PACS", True),
-        (ScpSettings(allowed_calling_ae_titles=("PACS",)), "SEGWATCH", "OTHER", False),
-        (ScpSettings(allowed_calling_ae_titles=("PACS",)), "SEGWATCH", "PACS", True),
+        (ScpSettings(peers=(Peer("PACS"),), only_known_peers=True), "SEGWATCH", "OTHER", False),
+        (ScpSettings(peers=(Peer("PACS"),), only_known_peers=True), "SEGWATCH", "PACS", True),
     ],
 )
 def test_ae_titles_are_checked_where_asked(

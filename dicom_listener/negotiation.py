@@ -1,0 +1,88 @@
+"""Has an A-ASSOCIATE-RQ judged before pynetdicom negotiates it, and rejects it with the right reason.
+
+pynetdicom rejects for AE titles and its own limit alone; it looks neither at the application context nor at the peer's
+address, and takes the bits of the protocol version for a number. Here all of it is decided in one place, `admission`.
+"""
+
+import logging
+from typing import Any
+
+from pynetdicom import evt
+from pynetdicom.association import Association
+from pynetdicom.pdu import A_ASSOCIATE_RQ
+
+from dicom_listener.admission import AssociationRequest, Refusal
+from dicom_listener.doorkeeper import Doorkeeper
+from dicom_listener.errors import in_short
+from dicom_listener.open_connections import Connection, OpenConnections
+
+LOGGER = logging.getLogger(__name__)
+
+_INVALID_PDU_PARAMETER = 0x06
+"""Reason of an A-ABORT by the provider (PS3.8 table 9-26)."""
+
+
+class Negotiation:
+    """Waits for the A-ASSOCIATE-RQ of one association."""
+
+    def __init__(
+        self, association: Association, connection: Connection, connections: OpenConnections, doorkeeper: Doorkeeper
+    ) -> None:
+        """Bind to an association that was not started yet, in its final form, on `connection` of `connections`.
+
+        The doorkeeper counts it from when it is let in until it leaves.
+        """
+        self._association = association
+        self._connection = connection
+        self._connections = connections
+        self._doorkeeper = doorkeeper
+        self._protocol_version = 0
+        self._is_malformed = False
+        association.bind(evt.EVT_PDU_RECV, self._on_pdu)
+        association.bind(evt.EVT_REQUESTED, self._on_requested)
+
+    def _on_pdu(self, event: Any) -> None:  # noqa: ANN401 (pynetdicom ships no types)
+        """Take note of the protocol version, which pynetdicom's own check (AE-6) gets wrong, and let it pass there."""
+        self._association.unbind(evt.EVT_PDU_RECV, self._on_pdu)
+        if not isinstance(event.pdu, A_ASSOCIATE_RQ):
+            return
+        self._protocol_version = event.pdu.protocol_version
+        event.pdu.protocol_version = 0x0001
+        try:
+            event.pdu.to_primitive()
+        except Exception:  # noqa: BLE001 (pynetdicom raises many kinds here, in AE-6 they would end its thread)
+            self._is_malformed = True
+            event.pdu.variable_items = []
+
+    def _on_requested(self, event: Any) -> None:  # noqa: ANN401 (pynetdicom ships no types)
+        """Judge the request; pynetdicom goes on to negotiate presentation contexts when nothing was answered here."""
+        association = event.assoc
+        self._connections.opened(self._connection)
+        if association.requestor.primitive is None:  # the peer closed or aborted
+            return
+        if self._is_malformed:
+            association.acse.send_ap_abort(_INVALID_PDU_PARAMETER)
+            association.is_aborted = True
+            association.kill()
+            return
+        found = self._judge(association)
+        if found is not None:
+            self._connections.turned_away(self._connection)
+            association.acse.send_reject(*found.value)
+            association.kill()
+
+    def _judge(self, association: Any) -> Refusal | None:  # noqa: ANN401 (pynetdicom ships no types)
+        try:
+            requested = association.requestor.primitive
+            association.requestor.ae_title = requested.calling_ae_title
+            request = AssociationRequest(
+                calling_ae_title=requested.calling_ae_title.strip(),
+                called_ae_title=requested.called_ae_title.strip(),
+                address=self._connection.address,
+                application_context_name=str(requested.application_context_name or ""),
+                protocol_version=self._protocol_version,
+            )
+            return self._doorkeeper.admit(association, request)
+        except Exception as error:  # noqa: BLE001 (pynetdicom would swallow it, and let everybody in)
+            LOGGER.error("an association was rejected because judging it failed: %s", in_short(error))
+            return Refusal.UNDECIDED
