@@ -83,6 +83,8 @@ class RequestRefusedError(ListenerError):
         super().__init__(text)
         self.status = status
         self.headers = dict(headers or {})
+
+
 class TlsError(ListenerError):
     """The certificate, key or trusted certificates of a port cannot be used."""
 

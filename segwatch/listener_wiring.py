@@ -9,18 +9,17 @@ from sqlalchemy import Engine
 
 from dicom_listener.books import IntakeEvent
 from dicom_listener.intake import Intake
-from dicom_listener.peers import Peer
 from dicom_listener.router import SeriesRouter
 from dicom_listener.routes import Route
-from dicom_listener.scp import ScpSettings, StorageScp
+from dicom_listener.scp import StorageScp
 from dicom_listener.spool import Spool
 from segwatch import stow_wiring
 from segwatch.commitment_wiring import make_commitment, reporting
+from segwatch.listener_settings import make_peers, make_scp_settings
 from segwatch.listener_watch import make_metrics, watched
 from segwatch.metrics_endpoint import Health
 from segwatch.routing_wiring import make_router
 from segwatch.settings import SiteSettings
-from segwatch.settings_listener import ListenerSection
 
 Told = TypeVar("Told")
 
@@ -42,11 +41,6 @@ def make_spool(settings: SiteSettings) -> Spool:
         high_watermark=settings.spool.high_watermark,
         minimum_free_bytes=settings.spool.minimum_free_bytes,
     )
-
-
-def make_peers(settings: SiteSettings) -> tuple[Peer, ...]:
-    """The senders that the settings describe."""
-    return tuple(Peer(peer.ae_title, peer.addresses, peer.host, peer.port) for peer in settings.listener.peers)
 
 
 def make_intake(
@@ -85,13 +79,15 @@ def running_listener(
         PortError: a port is taken.
         SpoolError: the spool cannot be used, or another listener uses it.
         StowSettingsError: STOW-RS cannot be run with these settings.
-        SettingsError: the port of the metrics is taken, or the opt-out list cannot be used.
+        SettingsError: the port of the metrics is taken, the opt-out list cannot be used, or a name of a storage class
+            or of a set of rules is none.
+        TlsError: certificate, key or trusted certificates cannot be used.
     """
     spool, listener = make_spool(settings), settings.listener
     metrics = make_metrics(settings)
     router = make_router(settings, spool, engine, observe=_each(observe_routes))
     intake = make_intake(settings, spool, engine, router, observe=_each(metrics.happened, observe))
-    scp_settings = _make_scp_settings(listener)
+    scp_settings = make_scp_settings(settings)
     commitment = make_commitment(
         settings, spool, engine, peers=make_peers(settings), sop_classes=scp_settings.sop_classes
     )
@@ -124,17 +120,6 @@ def running_listener(
                     scp.stop()  # first: nothing new comes in while the intake writes what it has
         finally:
             intake.stop()
-
-
-def _make_scp_settings(listener: ListenerSection) -> ScpSettings:
-    return ScpSettings(
-        require_called_ae_title=listener.require_called_ae_title,
-        maximum_associations=listener.maximum_associations,
-        maximum_pdu_bytes=listener.maximum_pdu_bytes,
-        idle_seconds=listener.idle_seconds,
-        maximum_instance_bytes=listener.maximum_instance_bytes,
-        fast_intake=listener.fast_intake,
-    )
 
 
 def _each(*told: Callable[[Told], None] | None) -> Callable[[Told], None]:

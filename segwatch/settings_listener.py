@@ -1,11 +1,21 @@
 """The tables of a site's settings that concern the DICOM listener."""
 
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, model_validator
 
+from dicom_listener.peers import network
 from segwatch.settings_sections import AE_TITLE, Section
 from segwatch.settings_stow import StowSection
+
+
+def _network(text: str) -> str:
+    try:
+        network(text)
+    except ValueError as error:
+        raise ValueError(f"{error}; write an address or a network, e.g. 10.1.2.3 or 10.1.2.0/24") from None
+    return text
 
 
 class PeerSection(Section):
@@ -14,11 +24,59 @@ class PeerSection(Section):
     example: ClassVar[dict[str, Any]] = {"ae_title": "PACS", "addresses": ["10.1.2.0/24"], "host": "pacs", "port": 104}
 
     ae_title: str = Field(pattern=AE_TITLE, description="Its AE title.")
-    addresses: tuple[str, ...] = Field(
-        (), description="Addresses or networks it may call from, e.g. 10.1.2.0/24; empty: any."
+    addresses: tuple[Annotated[str, AfterValidator(_network)], ...] = Field(
+        (),
+        description="Addresses or networks it may call from, e.g. 10.1.2.0/24; its AE title from anywhere else is "
+        "refused. Empty: any.",
     )
     host: str | None = Field(None, description="Where it can be called back; left out: it cannot.")
     port: int | None = Field(None, ge=1, le=65535, description="TCP port to call it back.")
+    maximum_associations: int | None = Field(
+        None, ge=1, le=1000, description="At once, from one address; left out: listener.maximum_associations_per_peer."
+    )
+
+
+class AeTitleSection(Section):
+    """A further AE title of our own. Where there is one, associations that call any other title are refused."""
+
+    example: ClassVar[dict[str, Any]] = {"ae_title": "SEGWATCH2"}
+
+    ae_title: str = Field(pattern=AE_TITLE, description="AE title that may be called.")
+    rules: str | None = Field(
+        None, description="Name of the rules for series that were sent to it; left out: the common ones."
+    )
+
+
+class TlsSection(Section):
+    """TLS 1.2 and 1.3 on a port of its own; on where a certificate is named."""
+
+    certificate: Path | None = Field(
+        None, description="Own certificate (PEM) and those that lead to its authority, relative to this file."
+    )
+    key: Path | None = Field(None, description="Its private key (PEM) without a passphrase, relative to this file.")
+    trusted: Path | None = Field(
+        None,
+        description="Certificates (PEM) of the authorities, or of the senders themselves, that are trusted; relative "
+        "to this file.",
+    )
+    require_client_certificate: bool = Field(True, description="Refuse senders without a trusted certificate.")
+    port: int = Field(2762, ge=0, le=65535, description="TCP port for TLS; 0 lets the system choose one.")
+    also_plain: bool = Field(False, description="Serve listener.port without TLS too, e.g. while senders change over.")
+    profile: Literal["bcp195", "modified"] = Field(
+        "bcp195", description="'bcp195' (PS3.15 B.12) or 'modified' (B.13): which cipher suites of TLS 1.2 are offered."
+    )
+
+    @model_validator(mode="after")
+    def _belong_together(self) -> "TlsSection":
+        if (self.certificate is None) != (self.key is None):
+            missing = "certificate" if self.certificate is None else "key"
+            raise ValueError(f"{missing} is missing: TLS needs both certificate and key")
+        if self.certificate is not None and self.require_client_certificate and self.trusted is None:
+            raise ValueError(
+                "trusted is missing: name the certificates that senders must have, or set "
+                "require_client_certificate = false"
+            )
+        return self
 
 
 class CommitmentSection(Section):
@@ -53,6 +111,12 @@ class ListenerSection(Section):
     ae_title: str = Field("SEGWATCH", pattern=AE_TITLE, description="Own AE title, 1 to 16 characters.")
     host: str = Field("0.0.0.0", description="Address to listen on; 0.0.0.0 is every interface.")  # noqa: S104 (a PACS reaches it from another host)
     port: int = Field(11112, ge=0, le=65535, description="TCP port; 0 lets the system choose one.")
+    storage_classes: tuple[str, ...] = Field(
+        ("CTImageStorage", "EnhancedCTImageStorage", "LegacyConvertedEnhancedCTImageStorage"),
+        min_length=1,
+        max_length=200,
+        description="Kinds of object that are accepted: names of PS3.6 table A-1, or UIDs.",
+    )
     quiet_seconds: float = Field(
         30.0, gt=0, description="A series is complete when no instance came for this long, in seconds."
     )
@@ -60,10 +124,21 @@ class ListenerSection(Section):
         3600.0, gt=0, description="A series is complete at the latest this long after its first instance, in seconds."
     )
     require_called_ae_title: bool = Field(False, description="Refuse associations that call another AE title.")
-    maximum_associations: int = Field(50, ge=1, description="Associations served at once; further ones are refused.")
+    maximum_associations: int = Field(
+        50, ge=1, le=1000, description="Associations served at once; further ones are refused."
+    )
+    maximum_associations_per_peer: int = Field(
+        25, ge=1, le=1000, description="Of one AE title at one address, where `[[listener.peers]]` says nothing else."
+    )
     maximum_pdu_bytes: int = Field(131072, ge=4096, le=1048576, description="Largest PDU announced to senders, bytes.")
+    artim_seconds: float = Field(
+        30.0,
+        gt=0,
+        le=600,
+        description="A connection that opens no association within this is closed, TLS handshake included, seconds.",
+    )
     idle_seconds: float = Field(
-        60.0, gt=0, description="An association that is silent for this long is aborted, seconds."
+        60.0, gt=0, le=86400, description="An association that is silent for this long is aborted, seconds."
     )
     maximum_instance_bytes: int = Field(
         2**30, ge=2**20, description="An association that sends a longer data set is aborted, bytes."
@@ -79,3 +154,13 @@ class ListenerSection(Section):
     commitment: CommitmentSection = CommitmentSection()
     peers: tuple[PeerSection, ...] = ()
     stow: StowSection = StowSection()
+    ae_titles: tuple[AeTitleSection, ...] = ()
+    tls: TlsSection = TlsSection()
+
+    @model_validator(mode="after")
+    def _distinct_titles(self) -> "ListenerSection":
+        titles = [self.ae_title, *(one.ae_title for one in self.ae_titles)]
+        twice = next((title for title in titles if titles.count(title) > 1), None)
+        if twice is not None:
+            raise ValueError(f"ae_titles: {twice!r} stands there twice; ae_title is one of them already")
+        return self

@@ -2,6 +2,7 @@
 
 import itertools
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -77,7 +78,7 @@ def test_limits(load: Load, own: int | None, found: Refusal | None) -> None:
     assert refusal(REQUEST, rules, load) is found
 
 
-FAULTS = (
+FAULTS: tuple[tuple[Refusal, dict[str, Any]], ...] = (
     (Refusal.PROTOCOL_VERSION, {"protocol_version": 2}),
     (Refusal.APPLICATION_CONTEXT, {"application_context_name": "1.2.3"}),
     (Refusal.CALLED_AE_TITLE, {"called_ae_title": "OTHER"}),
@@ -92,7 +93,7 @@ def test_of_several_reasons_the_first_in_order_is_told(wrong: set[Refusal]) -> N
     request = REQUEST
     for reason, change in FAULTS:
         if reason in wrong:
-            request = replace(request, **change)  # type: ignore[arg-type]  # fields of several types
+            request = replace(request, **change)
     rules = AdmissionRules(("SEGWATCH",), (HOME,), maximum_associations=1)
     load = Load(1, 0) if Refusal.LOCAL_LIMIT in wrong else NOBODY
     expected = next((reason for reason, _ in FAULTS if reason in wrong), None)

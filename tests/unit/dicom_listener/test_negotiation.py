@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 from pydicom.uid import CTImageStorage, ImplicitVRLittleEndian
 from pynetdicom import build_context
+from pynetdicom.association import Association
 from pynetdicom.pdu import A_ASSOCIATE_RQ
 from pynetdicom.pdu_items import ApplicationContextItem
 from pynetdicom.pdu_primitives import A_ASSOCIATE, ImplementationClassUIDNotification, MaximumLengthNotification
@@ -38,6 +39,13 @@ def associate_request(*, application_context: str = "1.2.840.10008.3.1.1.1", ver
     (item,) = (one for one in pdu.variable_items if isinstance(one, ApplicationContextItem))
     item.application_context_name = application_context
     return bytes(pdu.encode())
+
+
+def told(association: Association) -> tuple[int | None, ...]:
+    """Result, source and reason of the A-ASSOCIATE-RJ."""
+    rejected = association.acceptor.primitive
+    assert isinstance(rejected, A_ASSOCIATE)
+    return rejected.result, rejected.result_source, rejected.diagnostic
 
 
 def answer(listener: Listener, request: bytes) -> bytes:
@@ -99,12 +107,11 @@ def test_titles_and_addresses(
     triple: tuple[int, int, int] | None,
 ) -> None:
     association = listeners(settings).associate(called=called, calling=calling)
-    told = association.acceptor.primitive
     assert association.is_rejected == (triple is not None)
     if triple is None:
         association.release()
     else:
-        assert (told.result, told.result_source, told.diagnostic) == triple
+        assert told(association) == triple
 
 
 @pytest.mark.parametrize(
@@ -119,9 +126,7 @@ def test_over_a_limit_the_rejection_is_transient(listeners: Callable[..., Listen
     listener = listeners(settings)
     running = [listener.associate() for _ in range(2)]
     for _ in range(3):
-        over = listener.associate()
-        told = over.acceptor.primitive
-        assert (told.result, told.result_source, told.diagnostic) == (2, 3, 2)
+        assert told(listener.associate()) == (2, 3, 2)
     if settings.maximum_associations > 2:
         other = listener.associate(calling="OTHER")
         assert other.is_established
@@ -138,9 +143,7 @@ def test_a_judge_that_fails_lets_nobody_in(
         raise RuntimeError("Nobody^Test")
 
     monkeypatch.setattr("dicom_listener.doorkeeper.refusal", fail)
-    association = listener.associate()
-    told = association.acceptor.primitive
-    assert (told.result, told.result_source, told.diagnostic) == Refusal.UNDECIDED.value
+    assert told(listener.associate()) == Refusal.UNDECIDED.value
     assert "Nobody" not in caplog.text
 
 

@@ -1,0 +1,54 @@
+"""From the settings of a site to those of its listener, where they need more than their own table to be checked."""
+
+from dicom_listener.peers import Peer
+from dicom_listener.scp import ScpSettings
+from dicom_listener.storage_classes import sop_class_uid
+from dicom_listener.tls import TlsProfile, TlsSettings
+from segwatch.errors import SettingsError
+from segwatch.settings import SiteSettings
+
+
+def make_peers(settings: SiteSettings) -> tuple[Peer, ...]:
+    """The senders that the settings describe."""
+    return tuple(
+        Peer(one.ae_title, one.addresses, one.host, one.port, one.maximum_associations)
+        for one in settings.listener.peers
+    )
+
+
+def make_tls(settings: SiteSettings) -> TlsSettings | None:
+    """What the port for TLS needs; None where there is none."""
+    tls = settings.listener.tls
+    if tls.certificate is None or tls.key is None:
+        return None
+    return TlsSettings(tls.certificate, tls.key, tls.trusted, tls.require_client_certificate, TlsProfile(tls.profile))
+
+
+def make_sop_classes(settings: SiteSettings) -> tuple[str, ...]:
+    """UIDs of the storage SOP classes that are accepted. Raises `SettingsError` for a name that is none."""
+    try:
+        return tuple(dict.fromkeys(map(sop_class_uid, settings.listener.storage_classes)))
+    except ValueError as error:
+        raise SettingsError(f"listener.storage_classes: {error}") from error
+
+
+def make_scp_settings(settings: SiteSettings) -> ScpSettings:
+    """How the listener negotiates, and its limits. Raises `SettingsError`."""
+    listener = settings.listener
+    return ScpSettings(
+        sop_classes=make_sop_classes(settings),
+        require_called_ae_title=listener.require_called_ae_title,
+        further_ae_titles=tuple(one.ae_title for one in listener.ae_titles),
+        peers=make_peers(settings),
+        only_known_peers=listener.only_known_peers,
+        maximum_associations=listener.maximum_associations,
+        maximum_associations_per_peer=listener.maximum_associations_per_peer,
+        maximum_pdu_bytes=listener.maximum_pdu_bytes,
+        first_pdu_seconds=listener.artim_seconds,
+        idle_seconds=listener.idle_seconds,
+        maximum_instance_bytes=listener.maximum_instance_bytes,
+        fast_intake=listener.fast_intake,
+        tls=make_tls(settings),
+        tls_port=listener.tls.port,
+        serve_without_tls=listener.tls.also_plain,
+    )
