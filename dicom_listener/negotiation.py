@@ -10,6 +10,7 @@ from typing import Any
 from pynetdicom import evt
 from pynetdicom.association import Association
 from pynetdicom.pdu import A_ASSOCIATE_RQ
+from pynetdicom.pdu_primitives import A_ASSOCIATE
 
 from dicom_listener.admission import AssociationRequest, Refusal
 from dicom_listener.doorkeeper import Doorkeeper
@@ -57,23 +58,29 @@ class Negotiation:
     def _on_requested(self, event: Any) -> None:  # noqa: ANN401 (pynetdicom ships no types)
         """Judge the request; pynetdicom goes on to negotiate presentation contexts when nothing was answered here."""
         association = event.assoc
-        self._connections.opened(self._connection)
-        if association.requestor.primitive is None:  # the peer closed or aborted
-            return
-        if self._is_malformed:
+        try:
+            self._connections.opened(self._connection)
+            self._answer(association)
+        except Exception as error:  # noqa: BLE001 (pynetdicom would swallow it, and let everybody in)
+            LOGGER.error("an association was ended because its request could not be answered: %s", in_short(error))
+            association.is_aborted = True
+            self._connection.cut()
+
+    def _answer(self, association: Any) -> None:  # noqa: ANN401 (pynetdicom ships no types)
+        requested = association.requestor.primitive
+        if self._is_malformed or not isinstance(requested, A_ASSOCIATE):
             association.acse.send_ap_abort(_INVALID_PDU_PARAMETER)
             association.is_aborted = True
             association.kill()
             return
-        found = self._judge(association)
+        found = self._judge(association, requested)
         if found is not None:
             self._connections.turned_away(self._connection)
             association.acse.send_reject(*found.value)
             association.kill()
 
-    def _judge(self, association: Any) -> Refusal | None:  # noqa: ANN401 (pynetdicom ships no types)
+    def _judge(self, association: Any, requested: A_ASSOCIATE) -> Refusal | None:  # noqa: ANN401 (pynetdicom ships no types)
         try:
-            requested = association.requestor.primitive
             association.requestor.ae_title = requested.calling_ae_title
             request = AssociationRequest(
                 calling_ae_title=requested.calling_ae_title.strip(),
@@ -83,6 +90,6 @@ class Negotiation:
                 protocol_version=self._protocol_version,
             )
             return self._doorkeeper.admit(association, request)
-        except Exception as error:  # noqa: BLE001 (pynetdicom would swallow it, and let everybody in)
+        except Exception as error:  # noqa: BLE001 (whom we cannot judge we do not let in)
             LOGGER.error("an association was rejected because judging it failed: %s", in_short(error))
             return Refusal.UNDECIDED

@@ -107,11 +107,12 @@ def test_titles_and_addresses(
     triple: tuple[int, int, int] | None,
 ) -> None:
     association = listeners(settings).associate(called=called, calling=calling)
-    assert association.is_rejected == (triple is not None)
     if triple is None:
+        assert association.is_established
         association.release()
     else:
         assert told(association) == triple
+        assert association.is_rejected
 
 
 @pytest.mark.parametrize(
@@ -171,6 +172,19 @@ def test_a_request_that_makes_no_sense_ends_its_own_connection_alone(
     association.release()
     listener.scp.stop()
     assert "Traceback" not in capfd.readouterr().err
+
+
+def test_who_cannot_be_answered_is_not_let_in(
+    listener: Listener, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("Nobody^Test")
+
+    monkeypatch.setattr("dicom_listener.negotiation.Negotiation._judge", fail)
+    association = listener.associate()
+    assert association.is_aborted
+    assert "could not be answered" in caplog.text
+    assert "Nobody" not in caplog.text
 
 
 def test_rules_come_from_the_settings() -> None:
