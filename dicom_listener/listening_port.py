@@ -50,6 +50,11 @@ class ListeningPort:
         """Whether it speaks TLS, and nothing else."""
         return self._server.tls is not None
 
+    @property
+    def is_serving(self) -> bool:
+        """Whether connections are accepted."""
+        return self._thread is not None and self._thread.is_alive()
+
     def start(self) -> None:
         """Accept connections from now on."""
         self._thread = threading.Thread(

@@ -87,7 +87,7 @@ class StorageScp:
     @property
     def is_serving(self) -> bool:
         """Whether associations are accepted."""
-        return self._thread is not None and self._thread.is_alive()
+        return bool(self._ports) and all(port.is_serving for port in self._ports)
 
     def connections(self) -> Connections:
         """What is connected now; nothing before `start` and after `stop`."""

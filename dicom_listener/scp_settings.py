@@ -31,7 +31,7 @@ class ScpSettings:
     require_called_ae_title: bool = False
     """Refuse associations that call an AE title which is not ours."""
     further_ae_titles: tuple[str, ...] = ()
-    """Own AE titles beside the first; where there are any, others that are called are refused."""
+    """Own AE titles, the first may be among them; where there are any, others that are called are refused."""
     peers: tuple[Peer, ...] = ()
     """The senders that are known: one of these titles must come from its own addresses."""
     only_known_peers: bool = False
@@ -69,7 +69,7 @@ class ScpSettings:
         """Who may open an association with the AE of that title."""
         is_checked = self.require_called_ae_title or bool(self.further_ae_titles)
         return AdmissionRules(
-            ae_titles=(ae_title, *self.further_ae_titles) if is_checked else (),
+            ae_titles=tuple(dict.fromkeys((ae_title, *self.further_ae_titles))) if is_checked else (),
             peers=self.peers,
             only_known_peers=self.only_known_peers,
             maximum_associations=self.maximum_associations,

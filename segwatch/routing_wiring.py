@@ -16,7 +16,8 @@ from segwatch.worker import queue_series
 
 def make_rule_book(settings: SiteSettings) -> RuleBook:
     """The rule sets, and which one holds for which called AE title."""
-    return RuleBook(tuple(section.rules() for section in settings.routing.rules))
+    by_called_ae_title = {one.ae_title: one.rules for one in settings.listener.ae_titles}
+    return RuleBook(tuple(section.rules() for section in settings.routing.rules), by_called_ae_title)
 
 
 def make_opt_out(settings: SiteSettings) -> OptOutCheck:

@@ -11,9 +11,10 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError, field_validator
+from pydantic import BaseModel, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
+from dicom_listener.routing_rules import DEFAULT_RULES
 from segwatch.errors import SettingsError
 from segwatch.settings_listener import ListenerSection
 from segwatch.settings_metrics import MetricsSection
@@ -67,6 +68,17 @@ class SiteSettings(Section):
         if len(set(names)) != len(names):
             raise ValueError("two destinations have the same name")
         return value
+
+    @model_validator(mode="after")
+    def _rules_exist(self) -> "SiteSettings":
+        known = [DEFAULT_RULES.name, *(rules.name for rules in self.routing.rules)]
+        for number, title in enumerate(self.listener.ae_titles):
+            if title.rules not in known:
+                raise ValueError(
+                    f"listener.ae_titles.{number}.rules: no [[routing.rules]] is named {title.rules!r}; "
+                    f"known are: {', '.join(dict.fromkeys(known))}"
+                )
+        return self
 
     @property
     def state_url(self) -> str:
@@ -154,7 +166,8 @@ def _explain(kind: type[BaseModel], details: ErrorDetails) -> str:
     """Turn one of pydantic's errors into a sentence that names the key and the nearest right name."""
     where = ".".join(str(part) for part in details["loc"])
     if details["type"] != "extra_forbidden":
-        return f"{where}: {details['msg']}"
+        text = details["msg"].removeprefix("Value error, ")  # pydantic's mark of what our own validators say
+        return f"{where}: {text}" if where else text
     known = _known_keys(kind, details["loc"][:-1])
     nearest = get_close_matches(str(details["loc"][-1]), known, n=1, cutoff=0.4)
     hint = f"did you mean {nearest[0]!r}?" if nearest else f"known are: {', '.join(known)}"

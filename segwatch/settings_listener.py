@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from dicom_listener.peers import network
 from segwatch.settings_sections import AE_TITLE, Section
@@ -37,13 +37,15 @@ class PeerSection(Section):
 
 
 class AeTitleSection(Section):
-    """A further AE title of our own. Where there is one, associations that call any other title are refused."""
+    """One of several AE titles of our own. Where there is one, associations that call any other title are refused."""
 
     example: ClassVar[dict[str, Any]] = {"ae_title": "SEGWATCH2"}
 
-    ae_title: str = Field(pattern=AE_TITLE, description="AE title that may be called.")
-    rules: str | None = Field(
-        None, description="Name of the rules for series that were sent to it; left out: the common ones."
+    ae_title: str = Field(
+        pattern=AE_TITLE, description="It may be called, beside listener.ae_title, which may stand here too."
+    )
+    rules: str = Field(
+        "default", description="Name of the `[[routing.rules]]` for series that were sent to this AE title."
     )
 
 
@@ -157,10 +159,11 @@ class ListenerSection(Section):
     ae_titles: tuple[AeTitleSection, ...] = ()
     tls: TlsSection = TlsSection()
 
-    @model_validator(mode="after")
-    def _distinct_titles(self) -> "ListenerSection":
-        titles = [self.ae_title, *(one.ae_title for one in self.ae_titles)]
+    @field_validator("ae_titles")
+    @classmethod
+    def _distinct_titles(cls, value: tuple[AeTitleSection, ...]) -> tuple[AeTitleSection, ...]:
+        titles = [one.ae_title for one in value]
         twice = next((title for title in titles if titles.count(title) > 1), None)
         if twice is not None:
-            raise ValueError(f"ae_titles: {twice!r} stands there twice; ae_title is one of them already")
-        return self
+            raise ValueError(f"{twice!r} stands there twice")
+        return value

@@ -10,6 +10,7 @@ from dicom_listener.storage_classes import STORAGE_CLASSES
 from dicom_listener.tls import TlsProfile, TlsSettings
 from segwatch.errors import SettingsError
 from segwatch.listener_settings import make_scp_settings
+from segwatch.routing_wiring import make_rule_book
 from segwatch.settings import SiteSettings, load_settings
 
 
@@ -36,6 +37,8 @@ idle_seconds = 20
 [[listener.ae_titles]]
 ae_title = "B"
 rules = "thin"
+[[routing.rules]]
+name = "thin"
 [[listener.peers]]
 ae_title = "PACS"
 addresses = ["10.1.2.0/24", "fd00::1"]
@@ -80,7 +83,11 @@ profile = "modified"
         ("[listener]\nmaximum_associations = 1001\n", r"listener\.maximum_associations: .*1000"),
         ("[listener]\nmaximum_pdu_bytes = 2097152\n", r"listener\.maximum_pdu_bytes: .*1048576"),
         ("[listener]\nstorage_classes = []\n", r"listener\.storage_classes: .*at least 1"),
-        ('[[listener.ae_titles]]\nae_title = "SEGWATCH"\n', r"listener: .*ae_titles: 'SEGWATCH' stands there twice"),
+        (2 * '[[listener.ae_titles]]\nae_title = "B"\n', r"listener\.ae_titles: .*'B' stands there twice"),
+        (
+            '[[listener.ae_titles]]\nae_title = "B"\nrules = "thin"\n',
+            r"listener\.ae_titles\.0\.rules: no \[\[routing\.rules\]\] is named 'thin'; known are: default",
+        ),
         ('[listener.tls]\ncertificate = "c"\n', r"listener\.tls: .*key is missing"),
         ('[listener.tls]\nkey = "c"\n', r"listener\.tls: .*certificate is missing"),
         ('[listener.tls]\ncertificate = "c"\nkey = "k"\n', r"listener\.tls: .*trusted is missing"),
@@ -91,6 +98,15 @@ profile = "modified"
 def test_what_is_wrong_is_told_by_its_key(tmp_path: Path, text: str, words: str) -> None:
     with pytest.raises(SettingsError, match=words):
         load(tmp_path, text)
+
+
+def test_an_ae_title_has_its_own_rules(tmp_path: Path) -> None:
+    titles = '[[listener.ae_titles]]\nae_title = "SEGWATCH"\nrules = "thin"\n[[listener.ae_titles]]\nae_title = "B"\n'
+    settings = load(tmp_path, '[[routing.rules]]\nname = "thin"\nminimum_slices = 99\n' + titles)
+    book = make_rule_book(settings)
+    assert [book.for_called(title).name for title in ("SEGWATCH", "B", "OTHER")] == ["thin", "default", "default"]
+    rules = make_scp_settings(settings).admission_rules("SEGWATCH")
+    assert rules.ae_titles == ("SEGWATCH", "B")
 
 
 @pytest.mark.parametrize(
