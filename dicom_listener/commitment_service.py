@@ -39,7 +39,7 @@ REQUEST_STORAGE_COMMITMENT = 1
 NO_SUCH_INSTANCE = (0x0112, "Not the Storage Commitment SOP Instance")
 NO_SUCH_CLASS = (0x0118, "Not the Storage Commitment Push Model")
 NO_SUCH_ACTION = (0x0123, "Action Type ID is not 1")
-_PROCESSING_FAILURE = (0x0110, "Segwatch failed to keep the request")
+PROCESSING_FAILURE = (0x0110, "Segwatch failed to keep the request")
 
 STATUS_OF_ERROR: tuple[tuple[type[ListenerError], int, str], ...] = (
     # PS3.7 section 10.1.4.1.10
@@ -82,10 +82,10 @@ class CommitmentService:
         except ListenerError as error:
             LOGGER.warning("storage commitment request refused: %s", error)
             rows = ((status, comment) for kind, status, comment in STATUS_OF_ERROR if isinstance(error, kind))
-            return _failure(*next(rows, _PROCESSING_FAILURE))
+            return _failure(*next(rows, PROCESSING_FAILURE))
         except Exception as error:  # noqa: BLE001 (last resort: the association goes on, the sender is told)
             LOGGER.error("storage commitment request not kept: %s", in_short(error))
-            return _failure(*_PROCESSING_FAILURE)
+            return _failure(*PROCESSING_FAILURE)
         return SUCCESS, None
 
     def _take(self, event: Any) -> None:  # noqa: ANN401 (pynetdicom ships no types)

@@ -5,6 +5,15 @@ from typing import Any
 
 import pytest
 
+from dicom_listener.commitment import FailureReason, RetryPolicy
+from dicom_listener.commitment_service import (
+    NO_SUCH_ACTION,
+    NO_SUCH_CLASS,
+    NO_SUCH_INSTANCE,
+    PROCESSING_FAILURE,
+    STATUS_OF_ERROR,
+    SUCCESS,
+)
 from dicom_listener.peers import Peer
 from dicom_listener.spool import Spool
 from segwatch.commitment_wiring import check_commitment, make_commitment
@@ -54,3 +63,15 @@ def test_doctor_refuses_reports_that_cannot_arrive() -> None:
     assert "0 of 1" in check_commitment(_settings(MUTE_PEER, enabled=True))
     with pytest.raises(UsageError, match="no report can arrive"):
         check_commitment(_settings(MUTE_PEER, enabled=True, same_association=False))
+
+
+def test_the_page_lists_every_status_and_reason() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "reference" / "storage-commitment.md").read_text(encoding="utf-8")
+    given = {status for _, status, _ in STATUS_OF_ERROR}
+    given |= {SUCCESS, PROCESSING_FAILURE[0], NO_SUCH_INSTANCE[0], NO_SUCH_CLASS[0], NO_SUCH_ACTION[0]}
+    statuses = page.partition("| status | when |")[2].partition("\n\n")[0]
+    assert {int(row[2:6], 16) for row in statuses.splitlines()[2:]} == given
+    reasons = page.partition("| instance | answer |")[2].partition("\n\n")[0]
+    for reason in FailureReason:
+        assert f"{reason:04X}" in reasons
+    assert f"up to {RetryPolicy().longest_seconds:g} s" in page
