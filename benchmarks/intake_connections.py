@@ -16,7 +16,7 @@ from pathlib import Path
 
 from pydicom import dcmread
 
-from benchmarks.intake import contenders, surroundings
+from benchmarks.intake import accounting, contenders, surroundings
 from benchmarks.intake.soak import Footprint, Outcome, settle, settle_at_rest, visit
 from benchmarks.intake.source import write_series
 from benchmarks.intake.wire import Wire, make_wire
@@ -28,6 +28,7 @@ TOLERANCE_BYTES = 8_000_000
 def main() -> None:
     """Run the soak and print the table."""
     options = _options()
+    accounting.check_supported()
     with tempfile.TemporaryDirectory(prefix="segwatch-benchmark-", dir=options.folder) as folder:
         lines, is_back = _soak(Path(folder), options)
     text = "\n".join(lines)

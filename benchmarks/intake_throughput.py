@@ -17,7 +17,9 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from benchmarks.intake import contenders, durable_close, surroundings
+import pytest
+
+from benchmarks.intake import accounting, contenders, durable_close, surroundings
 from benchmarks.intake.bars import bar_table, bars
 from benchmarks.intake.rounds import Block, Makers, run_block
 from benchmarks.intake.run import delete, run
@@ -34,7 +36,11 @@ ENOUGH_RUNS = 7
 def main() -> None:
     """Run the benchmark and print the tables."""
     options = _options()
-    dcmtk = find_dcmtk()
+    accounting.check_supported()
+    try:
+        dcmtk = find_dcmtk()
+    except (pytest.skip.Exception, pytest.fail.Exception) as missing:  # it is made for tests
+        sys.exit(str(missing))
     with tempfile.TemporaryDirectory(prefix="segwatch-benchmark-", dir=options.folder) as folder:
         text = "\n".join(_benchmark(Path(folder), dcmtk, options))
     print(text)

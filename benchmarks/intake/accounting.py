@@ -1,6 +1,7 @@
 """What a server costs: processor time, memory, threads and descriptors of it and its children, from /proc (proc(5))."""
 
 import os
+import sys
 import threading
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -11,6 +12,12 @@ _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 _SAMPLE_S = 0.05
 _GONE = (FileNotFoundError, ProcessLookupError)
 """How a process that ended meanwhile shows."""
+
+
+def check_supported() -> None:
+    """End the program with a sentence where the kernel does not tell what is counted here."""
+    if not Path("/proc/thread-self/children").exists():
+        sys.exit("this needs Linux with /proc/PID/task/TID/children (CONFIG_PROC_CHILDREN)")
 
 
 def processes(pid: int) -> list[int]:
