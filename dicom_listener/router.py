@@ -145,10 +145,11 @@ class SeriesRouter:
         rules = self._policy.book.for_called(traits.called_ae_title)
         decision = decide(traits, rules)
         with self._engine.begin() as connection:
-            route = routes.find(connection, key, version)
+            is_ready = routes.is_ready(connection, route)
+            route = routes.find(connection, key, version, lock=True)
             if route is None or route.state is not RouteState.UNDECIDED:
                 return
-            if not routes.is_ready(connection, route):
+            if not is_ready:
                 routes.drop(connection, key, version)
                 return
             route = replace(route, rules=rules.name)
@@ -166,11 +167,15 @@ class SeriesRouter:
     def _choose(self, study: str) -> None:
         reached: list[Route] = []
         with self._engine.begin() as connection:
-            rows = routes.of_study(connection, study)
+            gone = {
+                (route.series_key, route.version)
+                for route in routes.of_study(connection, study)
+                if route.state is RouteState.WAITING and not routes.is_ready(connection, route)
+            }
+            for key, version in gone:
+                routes.drop(connection, key, version)  # a person decided, or it was purged
+            rows = routes.of_study(connection, study, lock=True)
             waiting = [route for route in rows if route.state is RouteState.WAITING]
-            for route in [route for route in waiting if not routes.is_ready(connection, route)]:
-                routes.drop(connection, route.series_key, route.version)  # a person decided, or it was purged
-                waiting.remove(route)
             for name in sorted({route.rules for route in waiting}):
                 taken = [r for r in rows if r.rules == name and r.state is RouteState.TAKEN]
                 mine = {(r.series_key, r.version): r for r in waiting if r.rules == name}

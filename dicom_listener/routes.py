@@ -1,6 +1,8 @@
 """The rows of the routing: one for each version of a series that was complete, from the transaction that completed it.
 
-Every function works inside the caller's transaction. A row never holds an identifier or a text of a file.
+Every function works inside the caller's transaction. A row never holds an identifier or a text of a file. Listener,
+workers and people decide at the same time, so what a decision rests on is locked before it is read (PostgreSQL; SQLite
+has one writer at a time): first the listener's rows, by `is_ready`, then the routes, so that nobody waits in a circle.
 """
 
 import json
@@ -85,9 +87,11 @@ def take_by_person(connection: Connection, key: str, version: int, study_hash: s
     save(connection, replace(route, state=RouteState.TAKEN, reasons=reasons, place=None, decided_at=now))
 
 
-def find(connection: Connection, key: str, version: int) -> Route | None:
+def find(connection: Connection, key: str, version: int, *, lock: bool = False) -> Route | None:
     """The row of a version, or None."""
-    return _first(connection, *_is(key, version))
+    query = select(series_routes).where(*_is(key, version))
+    row = connection.execute(query.with_for_update() if lock else query).mappings().first()
+    return None if row is None else _route(row)
 
 
 def all_routes(connection: Connection) -> dict[tuple[str, int], Route]:
@@ -104,10 +108,11 @@ def in_states(connection: Connection, states: Collection[RouteState]) -> list[Ro
     return [_route(row) for row in connection.execute(ordered).mappings()]
 
 
-def of_study(connection: Connection, study_hash: str) -> list[Route]:
+def of_study(connection: Connection, study_hash: str, *, lock: bool = False) -> list[Route]:
     """Rows of all series of a study, by key and version."""
     table = series_routes.c
     query = select(series_routes).where(table.study_hash == study_hash).order_by(table.series_key, table.version)
+    query = query.with_for_update() if lock else query
     return [_route(row) for row in connection.execute(query).mappings()]
 
 
@@ -120,17 +125,18 @@ def give_up(connection: Connection, key: str, version: int, *, now: float) -> Ro
     failed = find(connection, key, version)
     if failed is None or failed.state is not RouteState.TAKEN or failed.place is None:
         return None
-    save(connection, replace(failed, state=RouteState.GIVEN_UP, decided_at=now))
     rows = of_study(connection, failed.study_hash)
+    ready = {(r.series_key, r.version) for r in rows if r.rules == failed.rules and is_ready(connection, r)}
+    rows = of_study(connection, failed.study_hash, lock=True)
     newest = {route.series_key: route.version for route in rows}  # in order of versions
     others = [
         route
         for route in rows
         if route.state is RouteState.PASSED_OVER
-        and route.rules == failed.rules
         and route.version == newest[route.series_key]
-        and is_ready(connection, route)
+        and (route.series_key, route.version) in ready
     ]
+    save(connection, replace(failed, state=RouteState.GIVEN_UP, decided_at=now))
     # a series that is passed over was placed in the last choice that it took part in
     following = min(others, key=lambda route: (route.place or 0, route.series_key), default=None)
     if following is None:
@@ -150,10 +156,10 @@ def opt_out(connection: Connection, key: str, version: int, reason: Reason, *, n
 
 
 def is_ready(connection: Connection, route: Route) -> bool:
-    """Whether a version is complete, no person decided about it, and its files were not purged."""
+    """Whether a version is complete, no person decided about it, and its files were not purged; it stays so."""
     table = received_series.c
     query = select(table.state, table.purged_at).where(*_is(route.series_key, route.version, received_series))
-    row = connection.execute(query).first()
+    row = connection.execute(query.with_for_update()).first()
     return row is not None and row.state == "complete" and row.purged_at is None
 
 
@@ -177,11 +183,6 @@ def erase_identifiers(connection: Connection, key: str, version: int) -> None:
 
 def _is(key: str, version: int, table: Any = series_routes) -> list[Any]:  # noqa: ANN401 (any of the listener's tables)
     return [table.c.series_key == key, table.c.version == version]
-
-
-def _first(connection: Connection, *where: Any) -> Route | None:  # noqa: ANN401 (SQLAlchemy's conditions)
-    row = connection.execute(select(series_routes).where(*where)).mappings().first()
-    return None if row is None else _route(row)
 
 
 def _route(row: Any) -> Route:  # noqa: ANN401 (SQLAlchemy's RowMapping maps to any type)
