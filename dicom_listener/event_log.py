@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dicom_listener.association_report import AssociationReport
+from dicom_listener.routes import Route
 from dicom_listener.series_report import SeriesReport
 
 LOGGER = logging.getLogger(__name__)
@@ -84,6 +85,31 @@ def series_fields(report: SeriesReport) -> dict[str, Any]:
         "bytes": report.bytes,
         "seconds": round(report.seconds, 3),
         "calling": printable(report.calling_ae_title),
+    }
+
+
+def log_route(route: Route) -> None:
+    """Log what was decided about a series."""
+    fields = route_fields(route)
+    parts = [
+        f"series={route.series_key}",
+        f"version={route.version}",
+        f"decision={route.state.value}",
+        f"reasons={','.join(fields['reasons']) or '-'}",
+        f"rules={route.rules}",
+    ]
+    _log(logging.INFO, f"series routed: {' '.join(parts)}", fields)
+
+
+def route_fields(route: Route) -> dict[str, Any]:
+    """The fields of a decision's line."""
+    return {
+        "event": "series_routed",
+        "series": route.series_key,
+        "version": route.version,
+        "decision": route.state.value,
+        "reasons": [reason.name for reason in route.reasons],
+        "rules": route.rules,
     }
 
 

@@ -14,6 +14,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from dicom_listener.association_report import AssociationEnd, AssociationReport
 from dicom_listener.books import IntakeEvent, IntakeEventKind
 from dicom_listener.rejections import REJECTIONS
+from dicom_listener.routes import Route, RouteState
+from dicom_listener.routing import RoutingReason
 from dicom_listener.store_service import STATUS_OF_ERROR
 from dicom_listener.stored import StoredInstance, StoreOutcome
 from dicom_listener.stow.answer import SOP_CLASS_NOT_SUPPORTED, TRANSFER_SYNTAX_NOT_SUPPORTED
@@ -22,6 +24,14 @@ from dicom_listener.stow.report import StowReport
 PREFIX = "segwatch_listener"
 OTHER = "other"
 """Label of what is not known here: a peer that the settings do not name, a status of which we have no table."""
+DECISIONS = (
+    RouteState.WAITING,
+    RouteState.TAKEN,
+    RouteState.PASSED_OVER,
+    RouteState.NOT_TAKEN,
+    RouteState.OPTED_OUT,
+)
+"""What the router tells."""
 GONE = "gone"
 """Label of a STOW-RS request whose client left before the answer."""
 _STATUSES = frozenset(
@@ -90,6 +100,13 @@ class ListenerMetrics:
             self._series_seconds.observe(event.series.seconds)
             self._series_instances.observe(event.series.instances)
 
+    def routed(self, route: Route) -> None:
+        """Count what was decided about a series, and every rule that left it out."""
+        self._routed.labels(route.state.value).inc()
+        if route.state is RouteState.NOT_TAKEN:
+            for reason in route.reasons:
+                self._left_out.labels(reason.name).inc()
+
     def _count_refusals(self, statuses: Mapping[int, int]) -> None:
         for status, count in statuses.items():
             self._refused.labels(f"{status:04X}" if status in _STATUSES else OTHER).inc(count)
@@ -152,6 +169,12 @@ class ListenerMetrics:
         )
         for kind in IntakeEventKind:
             self._series_events.labels(kind.value)
+        self._routed = self._counter("series_routed", "What was decided about complete series.", "decision")
+        self._left_out = self._counter("series_left_out", "Rules that left a series out; several may.", "reason")
+        for decision in DECISIONS:
+            self._routed.labels(decision.value)
+        for reason in RoutingReason:
+            self._left_out.labels(reason.value)
 
     def _counter(self, name: str, documentation: str, *labels: str) -> Counter:
         return Counter(f"{PREFIX}_{name}", documentation, labels, registry=self.registry)

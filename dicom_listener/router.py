@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Engine
 from dicom_listener import routes, state
 from dicom_listener.best_series import Choice, choose, merits_of
 from dicom_listener.errors import UnknownSeriesError, in_short
+from dicom_listener.event_log import log_route
 from dicom_listener.heads import read_heads
 from dicom_listener.instance_head import InstanceHead
 from dicom_listener.routes import Route, RouteState
@@ -202,15 +203,7 @@ class SeriesRouter:
 
     def _tell(self, reached: Sequence[Route]) -> None:
         for route in reached:
-            names = ",".join(reason.name for reason in route.reasons) or "-"
-            LOGGER.info(
-                "series %s version %d: %s (%s) by rules %s",
-                route.series_key,
-                route.version,
-                route.state.value,
-                names,
-                route.rules,
-            )
+            log_route(route)
             try:
                 self._observe(route)
             except Exception as error:  # noqa: BLE001 (an observer may fail, the router may not)

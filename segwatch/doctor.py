@@ -16,6 +16,7 @@ from segwatch import listener_wiring, stow_wiring, wiring
 from segwatch.commitment_wiring import check_commitment
 from segwatch.errors import ROOM_ERRORS, UsageError
 from segwatch.metrics_check import check_metrics
+from segwatch.routing_wiring import examine_routing
 from segwatch.settings import SiteSettings
 from segwatch.stream_wiring import kafka_connection, make_sink
 
@@ -155,6 +156,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("STOW-RS", stow_wiring.examine),
     ("commitment", check_commitment),
     ("metrics", check_metrics),
+    ("routing", examine_routing),
     ("model", _model),
     ("engine", _engine),
     ("detector", _detector),

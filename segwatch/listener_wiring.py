@@ -85,7 +85,7 @@ def running_listener(
     """
     spool, listener = make_spool(settings), settings.listener
     metrics = make_metrics(settings)
-    router = make_router(settings, spool, engine, observe=_each(observe_routes))
+    router = make_router(settings, spool, engine, observe=_each(metrics.routed, observe_routes))
     intake = make_intake(settings, spool, engine, router, observe=_each(metrics.happened, observe))
     scp_settings = make_scp_settings(settings)
     commitment = make_commitment(

@@ -9,7 +9,7 @@ from dicom_listener.routes import Route
 from dicom_listener.routing_rules import RuleBook
 from dicom_listener.spool import Spool
 from inference.sql_queue import SqlJobQueue
-from segwatch.opt_out import OptOutCheck, opt_out_check
+from segwatch.opt_out import OptOutCheck, opt_out_check, read_entries
 from segwatch.settings import SiteSettings
 from segwatch.worker import queue_series
 
@@ -37,3 +37,12 @@ def make_router(
         opt_out=make_opt_out(settings),
     )
     return SeriesRouter(spool, engine, policy, queue_series(SqlJobQueue()), observe=observe)
+
+
+def examine_routing(settings: SiteSettings) -> str:
+    """Say which rules hold, and check that the opt-out list can be used. Raises `SettingsError`."""
+    path = settings.routing.opt_out_file
+    names = ", ".join(dict.fromkeys(["default", *(rules.name for rules in settings.routing.rules)]))
+    if path is None:
+        return f"rules: {names}; no opt-out list"
+    return f"rules: {names}; {len(read_entries(path, settings.secret()))} on the opt-out list"

@@ -14,7 +14,8 @@ from pydantic import BaseModel
 
 from dicom_listener.association_report import AssociationEnd, AssociationReport, ConnectionRefusal
 from dicom_listener.books import IntakeEventKind
-from dicom_listener.event_log import association_fields, series_fields
+from dicom_listener.event_log import association_fields, route_fields, series_fields
+from dicom_listener.routes import Route, RouteState
 from dicom_listener.routing import RoutingReason
 from dicom_listener.series_report import SeriesReport
 from dicom_listener.store_service import STATUS_OF_ERROR, SUCCESS
@@ -178,7 +179,8 @@ def test_every_environment_variable_is_explained() -> None:
 def test_every_field_of_the_log_is_explained() -> None:
     report = AssociationReport(AssociationEnd.RELEASED, "", "", "", 0.0, 0, {}, frozenset())
     series = SeriesReport("", 1, "", instances=1, conflicts=0, bytes=0, seconds=0.0)
-    fields = {*association_fields(report), *series_fields(series)}
+    route = Route("", 1, "", "default", RouteState.TAKEN, (), None, None, 0.0)
+    fields = {*association_fields(report), *series_fields(series), *route_fields(route)}
     explained = first_column(read("reference/logs-and-metrics.md").split("## HTTP")[0])
     assert fields == set(explained)
 

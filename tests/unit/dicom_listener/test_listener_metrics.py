@@ -1,6 +1,7 @@
 """From reports and events to numbers; few labels, whoever sends."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from http import HTTPStatus
 from itertools import product
 from pathlib import Path
@@ -18,6 +19,8 @@ from dicom_listener.intake import IntakeProgress
 from dicom_listener.metrics import ListenerMetrics
 from dicom_listener.metrics_at_scrape import ListenerProbes, ListenerState
 from dicom_listener.rejections import REJECTIONS, Rejection, rejection
+from dicom_listener.routes import Route, RouteState
+from dicom_listener.routing import Reason
 from dicom_listener.series import ReceivedInstance
 from dicom_listener.series_report import SeriesReport
 from dicom_listener.spool import Spool, SpoolDisk, SpoolUsage
@@ -47,6 +50,20 @@ def value(registry: CollectorRegistry, name: str, **labels: str) -> float | None
 def size(metrics: ListenerMetrics) -> int:
     """How many time series there are."""
     return sum(len(family.samples) for family in metrics.registry.collect())
+
+
+def test_decisions_are_counted_and_every_rule_that_left_a_series_out() -> None:
+    metrics = ListenerMetrics()
+    reasons = (Reason("localizer", "..."), Reason("too_short", "..."))
+    route = Route("a" * 32, 1, "b" * 32, "default", RouteState.NOT_TAKEN, reasons, None, None, NOW)
+    before = size(metrics)
+    metrics.routed(route)
+    metrics.routed(replace(route, state=RouteState.TAKEN, reasons=(Reason("best_series", "..."),)))
+    assert value(metrics.registry, "series_routed_total", decision="not_taken") == 1
+    assert value(metrics.registry, "series_routed_total", decision="taken") == 1
+    assert value(metrics.registry, "series_left_out_total", reason="localizer") == 1
+    assert value(metrics.registry, "series_left_out_total", reason="kernel") == 0
+    assert size(metrics) == before
 
 
 def test_an_association_is_counted_by_peer_and_end() -> None:

@@ -54,6 +54,7 @@ def test_of_a_study_one_series_is_segmented(
     assert shown["passed_over"]["detail"] == f"series {best} of the study is taken: its kernel is preferred"
     assert "localizer" in shown["not_taken"]["reason"]
 
+    assert site.log().count("series routed: ") == 5  # two wait before they are chosen from
     # a person may want the other one too
     done = site.cli("series", "reprocess", shown["passed_over"]["key"][:12], "--why", "wanted", "-c", site.settings)
     assert done.returncode == 0, done.stderr
