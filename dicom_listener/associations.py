@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 from pynetdicom import evt
@@ -21,7 +22,8 @@ from pynetdicom.association import Association
 from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
 from dicom_listener.association_report import AssociationEnd, AssociationReport, ConnectionRefusal, Tally
-from dicom_listener.bounded_association import MAXIMUM_PDU_BYTES, AssociationBounds, bound
+from dicom_listener.bounded_association import AssociationBounds, bound, unbind
+from dicom_listener.bounded_socket import MAXIMUM_PDU_BYTES
 from dicom_listener.doorkeeper import Doorkeeper
 from dicom_listener.errors import in_short
 from dicom_listener.event_log import log_association
@@ -48,8 +50,10 @@ class ListenerRoom:
     connections: OpenConnections
     doorkeeper: Doorkeeper
     bounds: AssociationBounds
-    fast_service: StoreService | None
-    """Receives plain C-STORE requests past pynetdicom; None leaves all to it."""
+    service: StoreService
+    """Receives instances."""
+    is_fast: bool
+    """Whether plain C-STORE requests are taken past pynetdicom."""
     on_association_end: Callable[[AssociationReport], None]
 
 
@@ -115,6 +119,7 @@ class ConnectionHandler(RequestHandler):
         finally:
             server.shutdown_request(self.request)
             if association is not None:
+                unbind(association)
                 room.doorkeeper.leave(association)
             room.connections.end(connection)
 
@@ -139,9 +144,9 @@ class ConnectionHandler(RequestHandler):
         self.request.settimeout(room.bounds.idle_seconds)
         association = self._create_association()
         tally = room.connections.begin(connection, association)
-        if room.fast_service is not None:
-            make_fast(association, room.fast_service, tally, room.bounds)
-        bound(association, self.request, room.bounds)
+        if room.is_fast:
+            make_fast(association, room.service, tally, room.bounds)
+        bound(association, self.request, partial(room.service.begin, tally=tally), room.bounds)
         association.bind(evt.EVT_CONN_CLOSE, _end_waiting)
         Negotiation(association, connection, room.connections, room.doorkeeper)
         return association

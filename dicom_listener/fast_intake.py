@@ -26,14 +26,9 @@ from pynetdicom.pdu_primitives import A_ASSOCIATE
 from pynetdicom.timer import Timer
 
 from dicom_listener.association_report import Tally
-from dicom_listener.bounded_association import (
-    CLOSING,
-    INVALID_PDU,
-    MAXIMUM_PDU_BYTES,
-    AssociationBounds,
-    BoundedSocket,
-    MonotonicTimer,
-)
+from dicom_listener.bounded_association import AssociationBounds
+from dicom_listener.bounded_messages import INVALID_PDU
+from dicom_listener.bounded_socket import CLOSING, MAXIMUM_PDU_BYTES, BoundedSocket, MonotonicTimer
 from dicom_listener.plain_store import AcceptedContext, Next, PlainStores, StorePeer
 from dicom_listener.store_service import StoreService
 

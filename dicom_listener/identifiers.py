@@ -66,6 +66,8 @@ def _scan(head: bytes, explicit_vr: bool) -> dict[int, bytes]:
             position = _behind_sequence(head, start, explicit_vr, _DEEPEST)
         else:
             position = start + length
+            if position > len(head):  # a value of which the end is missing would be another value
+                raise _NotPlainError
             if tag in _WANTED:
                 values[tag] = head[start:position]
     return values

@@ -3,6 +3,7 @@
 Knows neither sockets nor threads nor pynetdicom: it is given what has arrived, and says what to answer.
 """
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -19,9 +20,10 @@ from dicom_listener.c_store_messages import (
 )
 from dicom_listener.data_set_stream import DataSetStream, StreamState
 from dicom_listener.drafts import Draft
-from dicom_listener.errors import InvalidInstanceError
 from dicom_listener.store_service import Reception, StoreService
 from dicom_listener.stored import StoreRequest
+
+LOGGER = logging.getLogger(__name__)
 
 _HEADERS_BYTES = PDU_HEADER.size + PDV_HEADER.size
 _LONGEST_COMMAND = 4096
@@ -151,7 +153,7 @@ class PlainStores:
 
     def _receive(self, request: CStoreRequest, context: AcceptedContext) -> Reception:
         draft, self._draft = self._draft, None
-        reception = self._service.begin(
+        return self._service.begin(
             StoreRequest(
                 sop_class_uid=request.sop_class_uid,
                 sop_instance_uid=request.sop_instance_uid,
@@ -160,22 +162,24 @@ class PlainStores:
                 called_ae_title=self._peer.called_ae_title,
             ),
             self._tally,
-            draft,
+            abstract_syntax=context.sop_class_uid,
+            draft=draft,
         )
-        if request.sop_class_uid != context.sop_class_uid:
-            reception.refuse(InvalidInstanceError("SOP Class UID of request and presentation context differ"))
-        return reception
 
     def _continue(self, arriving: _Arriving, view: memoryview) -> Turn:
         stream = arriving.stream
         taken = stream.feed(view, arriving.reception.write)
         arriving.bytes += taken
-        if stream.state is StreamState.COMPLETE:
+        is_too_long = arriving.bytes > self._maximum_instance_bytes
+        if is_too_long:
+            LOGGER.warning("a data set of more than %d bytes ended its association", self._maximum_instance_bytes)
+        elif stream.state is StreamState.COMPLETE:
             answer = arriving.reception.finish()
             self.discard()
             response = encode_c_store_response(arriving.request, arriving.context_id, answer.status, answer.comment)
             return Turn(taken, Next.GO_ON, response)
-        if stream.state is StreamState.MORE and arriving.bytes <= self._maximum_instance_bytes:
+        elif stream.state is StreamState.MORE:
             return Turn(taken, Next.WAIT)
         self.discard()
-        return Turn(taken, Next.NOT_PLAIN if stream.state is StreamState.INTERRUPTED else Next.VIOLATION)
+        is_interrupted = stream.state is StreamState.INTERRUPTED and not is_too_long
+        return Turn(taken, Next.NOT_PLAIN if is_interrupted else Next.VIOLATION)

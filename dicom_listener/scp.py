@@ -17,16 +17,16 @@ from pynetdicom import _config, build_context, evt
 from dicom_listener.association_report import AssociationReport, Connections
 from dicom_listener.associations import ConnectionHandler, ListenerRoom, ListenerServer
 from dicom_listener.bounded_association import AssociationBounds
+from dicom_listener.bounded_messages import SpooledDataSet, store_request
 from dicom_listener.dimse_services import DimseService
 from dicom_listener.doorkeeper import Doorkeeper
-from dicom_listener.errors import InvalidInstanceError
 from dicom_listener.listening_port import ListenerAE, ListeningPort
 from dicom_listener.open_connections import OpenConnections
 from dicom_listener.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from dicom_listener.scp_settings import ScpSettings as ScpSettings  # noqa: PLC0414 (named here by all who use both)
 from dicom_listener.spool import Spool
 from dicom_listener.store_service import SUCCESS, StoreService
-from dicom_listener.stored import StoredInstance, StoreRequest
+from dicom_listener.stored import StoredInstance
 from dicom_listener.tls import make_context
 from dicom_listener.transfer_syntaxes import UNCOMPRESSED
 
@@ -139,7 +139,8 @@ class StorageScp:
             connections=OpenConnections(2 * settings.maximum_associations, settings.first_pdu_seconds),
             doorkeeper=Doorkeeper(settings.admission_rules(self._ae_title)),
             bounds=AssociationBounds(settings.idle_seconds, settings.maximum_instance_bytes),
-            fast_service=self._service if settings.fast_intake else None,
+            service=self._service,
+            is_fast=settings.fast_intake,
             on_association_end=self._on_association_end or _tell_nobody,
         )
 
@@ -169,20 +170,16 @@ class StorageScp:
         return server
 
     def _on_c_store(self, event: Any) -> int | Dataset:  # noqa: ANN401 (pynetdicom ships no types)
-        connections, request = self._connections, event.request
+        connections, request, context = self._connections, event.request, event.context
         assert connections is not None  # noqa: S101 (it serves this association)
-        parameters = StoreRequest(
-            sop_class_uid=str(request.AffectedSOPClassUID),
-            sop_instance_uid=str(request.AffectedSOPInstanceUID),
-            transfer_syntax_uid=str(event.context.transfer_syntax),
-            calling_ae_title=event.assoc.requestor.ae_title.strip(),
-            called_ae_title=event.assoc.requestor.primitive.called_ae_title.strip(),
-        )
-        reception = self._service.begin(parameters, connections.tally(event.assoc))
-        if parameters.sop_class_uid != event.context.abstract_syntax:
-            reception.refuse(InvalidInstanceError("SOP Class UID of request and presentation context differ"))
-        reception.write(request.DataSet.getbuffer())
-        answer = reception.finish()
+        if isinstance(request.DataSet, SpooledDataSet):
+            answer = request.DataSet.finish()
+        else:  # so short that it came with its command
+            parameters = store_request(event.assoc, request, str(context.transfer_syntax))
+            tally = connections.tally(event.assoc)
+            reception = self._service.begin(parameters, tally, abstract_syntax=str(context.abstract_syntax))
+            reception.write(request.DataSet.getbuffer())
+            answer = reception.finish()
         if answer.status == SUCCESS:
             return SUCCESS
         failure = Dataset()

@@ -104,9 +104,21 @@ class StoreService:
         self.spool = spool
         self._on_stored = on_stored
 
-    def begin(self, request: StoreRequest, tally: Tally, draft: Draft | None = None) -> Reception:
-        """Begin an instance, in a draft made before if there is one; its `Reception` tells whether it was stored."""
-        return Reception(self, request, tally, draft)
+    def begin(
+        self, request: StoreRequest, tally: Tally, *, abstract_syntax: str | None = None, draft: Draft | None = None
+    ) -> Reception:
+        """Begin an instance; its `Reception` tells whether it was stored.
+
+        Args:
+            request: what is known of the instance.
+            tally: of its association.
+            abstract_syntax: of its presentation context, where there is one; another class is refused.
+            draft: a file made before, which the instance takes over.
+        """
+        reception = Reception(self, request, tally, draft)
+        if abstract_syntax is not None and request.sop_class_uid != abstract_syntax:
+            reception.refuse(InvalidInstanceError("SOP Class UID of request and presentation context differ"))
+        return reception
 
     def prepare(self) -> Draft | None:
         """Make a file for the next instance while its sender prepares that; None when the disk does not let us."""

@@ -10,7 +10,8 @@ from pydicom.uid import CTImageStorage, DeflatedExplicitVRLittleEndian, Explicit
 
 from dicom_listener import part10
 from dicom_listener.errors import InvalidInstanceError, UnreadableInstanceError
-from dicom_listener.part10 import Identifiers, encode_file_meta, read_file_meta, read_identifiers
+from dicom_listener.identifiers import Identifiers
+from dicom_listener.part10 import encode_file_meta, read_file_meta, read_identifiers
 from dicom_listener.stored import StoreRequest
 from tests.unit.dicom_listener.instances import EXPLICIT_LITTLE, SERIES, STUDY, data_set, encode, request, uid
 

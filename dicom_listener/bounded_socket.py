@@ -1,0 +1,157 @@
+"""A socket and a timer for pynetdicom: what a peer announces and how long it takes is bounded, and no clock jumps."""
+
+import logging
+import os
+import select
+import socket
+import ssl
+import time
+
+from pynetdicom.association import Association
+from pynetdicom.timer import Timer
+from pynetdicom.transport import AssociationSocket
+
+LOGGER = logging.getLogger(__name__)
+
+MAXIMUM_PDU_BYTES = 1024 * 1024
+"""Longest PDU that is read, whatever was announced; 128 presentation contexts with all syntaxes make 200 kB."""
+BUFFER_BYTES = 64 * 1024
+"""Of the receive buffer of an association: larger ones were measured slower, they do not stay in the cache."""
+_LONGEST_DRAIN = 4 * 1024 * 1024
+CLOSING = "Sta13"
+"""pynetdicom's name of the state in which nothing but the end of the connection is waited for (PS3.8 table 9-5)."""
+
+
+class MonotonicTimer(Timer):
+    """pynetdicom's timer by a clock that cannot be set."""
+
+    @property
+    def remaining(self) -> float:
+        """Seconds until it expires; negative afterwards."""
+        if self._timeout is None:
+            return 1.0
+        if self._start_time is None:
+            return float(self._timeout)
+        until = time.monotonic() if self._end_time is None else self._end_time
+        return float(self._timeout - (until - self._start_time))
+
+    def seconds_left(self, otherwise: float) -> float:
+        """Seconds until it expires, 0 or more; `otherwise` when it does not run."""
+        is_running = self._timeout is not None and self._start_time is not None and self._end_time is None
+        return max(self.remaining, 0.0) if is_running else otherwise
+
+    def start(self) -> None:
+        """Start from now."""
+        self._start_time = time.monotonic()
+        self._end_time = None
+
+    def stop(self) -> None:
+        """Stop; it does not expire any more."""
+        self._end_time = time.monotonic()
+
+
+class BoundedSocket(AssociationSocket):
+    """pynetdicom's socket with a receive buffer, and with a bound on what one read may take in bytes and in time."""
+
+    def __init__(self, association: Association, connection: socket.socket, idle_seconds: float) -> None:
+        super().__init__(association, client_socket=connection)
+        self._idle_seconds = idle_seconds
+        self._buffer: bytearray | None = None
+        self._start = self._end = 0
+
+    @property
+    def buffered(self) -> memoryview:
+        """What was received and not taken yet; valid until the next call."""
+        return memoryview(self._buffer or b"")[self._start : self._end]
+
+    @property
+    def ready(self) -> bool:
+        """Whether something can be read at once."""
+        return self._end > self._start or bool(super().ready)
+
+    def consume(self, n_bytes: int) -> None:
+        """Take bytes from the front of the buffer."""
+        self._start += n_bytes
+
+    def drop(self) -> None:
+        """Forget what was received and not taken."""
+        self._start = self._end = 0
+
+    def fill(self) -> int | None:
+        """Receive into the buffer what there is.
+
+        Returns:
+        The number of bytes; 0 when the peer closed or the connection broke; None when nothing is there yet.
+        """
+        if self._buffer is None:
+            self._buffer = bytearray(BUFFER_BYTES)
+        if self._start:
+            rest = self._end - self._start
+            self._buffer[:rest] = self._buffer[self._start : self._end]
+            self._start, self._end = 0, rest
+        try:
+            count = self._receive_into(memoryview(self._buffer)[self._end :])
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return None
+        except OSError:
+            return 0
+        self._end += count
+        return count
+
+    def _receive_into(self, view: memoryview) -> int:
+        if self.socket is None:
+            return 0
+        if isinstance(self.socket, ssl.SSLSocket):
+            if not super().ready:  # what TLS has decrypted already, or the socket holds
+                raise BlockingIOError
+            return self.socket.recv_into(view)
+        # a socket with a time-out is non-blocking underneath, and Python's recv_into would poll it before each read
+        return os.readv(self.socket.fileno(), [view])
+
+    def recv(self, nr_bytes: int) -> bytearray:
+        """Read that many bytes; fewer when the peer closes, as pynetdicom expects.
+
+        Raises:
+            OSError: more is announced than is ever read.
+            TimeoutError: they did not come within the idle time.
+        """
+        if nr_bytes > MAXIMUM_PDU_BYTES:
+            LOGGER.warning("a peer announced a PDU of %d bytes, more than %d", nr_bytes, MAXIMUM_PDU_BYTES)
+            raise OSError("the announced PDU is too long")
+        if self.assoc.dul.state_machine.current_state == CLOSING:
+            self._drain()
+            return bytearray()
+        deadline = time.monotonic() + self._idle_seconds
+        data = bytearray(self.buffered[:nr_bytes])
+        self.consume(len(data))
+        while len(data) < nr_bytes:
+            left = deadline - time.monotonic()
+            if self.socket is None or left <= 0:
+                raise TimeoutError("the PDU did not come within the idle time")
+            self.socket.settimeout(left)
+            try:
+                piece = self.socket.recv(nr_bytes - len(data))
+            finally:
+                self.socket.settimeout(self._idle_seconds)
+            if not piece:
+                break
+            data += piece
+        return data
+
+    def _drain(self) -> None:
+        """Throw away what the peer still sends: closing before it is read would cut off the A-ABORT sent before."""
+        for _ in range(_LONGEST_DRAIN // BUFFER_BYTES):
+            self.drop()
+            if not self.fill():
+                break
+        self.drop()
+
+    def wait(self, wake: socket.socket, seconds: float) -> None:
+        """Wait until something can be read here, or `wake` says that there is something to do."""
+        if isinstance(self.socket, ssl.SSLSocket) and self.socket.pending():
+            return
+        poll = select.poll()
+        poll.register(wake, select.POLLIN)
+        if self.socket is not None and self.socket.fileno() >= 0:
+            poll.register(self.socket, select.POLLIN)
+        poll.poll(max(seconds, 0) * 1000)
