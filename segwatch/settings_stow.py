@@ -16,19 +16,23 @@ class StowSection(Section):
     host: str = Field(
         "127.0.0.1",
         min_length=1,
-        description="Address to listen on. Others than loopback need `tokens_file` or `client_ca_file`.",
+        description="Address to listen on. Others than loopback need `tokens_file` or `trusted`.",
     )
     tokens_file: Path | None = Field(
         None,
         description="File with names and hashes of bearer tokens, relative to this file; `segwatch init token` writes "
         "it. Set: every request needs a token.",
     )
-    certificate_file: Path | None = Field(None, description="Own certificate (PEM), relative to this file; set: TLS.")
-    key_file: Path | None = Field(None, description="Own key (PEM), relative to this file.")
-    client_ca_file: Path | None = Field(
+    certificate: Path | None = Field(
         None,
-        description="CA certificates (PEM), relative to this file. Set: every client needs a certificate of one of "
-        "them.",
+        description="Own certificate (PEM) and those that lead to its authority, relative to this file; set: TLS 1.2 "
+        "and 1.3 alone.",
+    )
+    key: Path | None = Field(None, description="Its private key (PEM) without a passphrase, relative to this file.")
+    trusted: Path | None = Field(
+        None,
+        description="Certificates (PEM) of the authorities, or of the clients themselves, that are trusted; relative "
+        "to this file. Set: every client needs a certificate.",
     )
     maximum_request_bytes: int = Field(2**33, ge=2**20, description="Longer requests are refused (413), bytes.")
     maximum_instances: int = Field(20_000, ge=1, description="Requests with more instances are refused (413).")

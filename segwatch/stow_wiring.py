@@ -28,9 +28,9 @@ def make_stow_settings(settings: SiteSettings, sop_classes: tuple[str, ...]) -> 
         host=stow.host,
         port=stow.port,
         tokens_file=stow.tokens_file,
-        certificate_file=stow.certificate_file,
-        key_file=stow.key_file,
-        client_ca_file=stow.client_ca_file,
+        certificate=stow.certificate,
+        key=stow.key,
+        trusted=stow.trusted,
         limits=StowLimits(
             maximum_request_bytes=stow.maximum_request_bytes,
             maximum_instance_bytes=settings.listener.maximum_instance_bytes,
@@ -50,7 +50,7 @@ def make_stow_server(
     sop_classes: tuple[str, ...],
     on_request_end: Callable[[StowReport], None] | None = None,
 ) -> StowServer | None:
-    """The server, not started; None when it is off. Raises `StowSettingsError`."""
+    """The server, not started; None when it is off. Raises `StowSettingsError`, `TlsError`."""
     stow = make_stow_settings(settings, sop_classes)
     if stow is None:
         return None
@@ -76,26 +76,27 @@ def describe(settings: SiteSettings, server: StowServer | None) -> str:
     if server is None:
         return ""
     stow = settings.listener.stow
-    return f"; STOW-RS on {'https' if stow.certificate_file else 'http'}://{stow.host}:{server.port}/studies"
+    return f"; STOW-RS on {'https' if stow.certificate else 'http'}://{stow.host}:{server.port}/studies"
 
 
 def examine(settings: SiteSettings) -> str:
     """For `segwatch doctor`: whether the server can run with these settings, or runs.
 
     Raises:
-        StowSettingsError: settings, tokens or certificates cannot be used.
+        StowSettingsError: settings or tokens cannot be used.
+        TlsError: certificate, key or trusted certificates cannot be used.
         UsageError: the port is taken by something else.
     """
     stow = settings.listener.stow
     server = make_stow_server(settings, Spool(settings.site.data_dir / "spool"), lambda _stored: None, ())
     if server is None:
         return "off (listener.stow.port is not set)"
-    asked = [name for name, file in (("a token", stow.tokens_file), ("a certificate", stow.client_ca_file)) if file]
-    how = f"{'https' if stow.certificate_file else 'http'}, clients need {' and '.join(asked) or 'nothing: loopback'}"
+    asked = [name for name, file in (("a token", stow.tokens_file), ("a certificate", stow.trusted)) if file]
+    how = f"{'https' if stow.certificate else 'http'}, clients need {' and '.join(asked) or 'nothing: loopback'}"
     try:
         server.check_address()
     except PortError as error:
-        if stow.port and _answers(stow.host, stow.port, tls=stow.certificate_file is not None):
+        if stow.port and _answers(stow.host, stow.port, tls=stow.certificate is not None):
             return f"a STOW-RS server answers on port {stow.port}; {how}"
         raise UsageError(str(error)) from error
     return f"port {stow.port} is free; {how}"

@@ -63,7 +63,8 @@ class StowServer:
             on_request_end: told what happened on each request, from the server's thread.
 
         Raises:
-            StowSettingsError: the settings, the tokens or the certificates cannot be used.
+            StowSettingsError: the settings or the tokens cannot be used.
+            TlsError: certificate, key or trusted certificates cannot be used.
         """
         settings.check()
         self._settings = settings

@@ -37,12 +37,12 @@ class StowSettings:
     """0 lets the system choose one."""
     tokens_file: Path | None = None
     """See `dicom_listener.stow.tokens`; None: no token is asked for."""
-    certificate_file: Path | None = None
+    certificate: Path | None = None
     """Own certificate and its chain, PEM; None: no TLS."""
-    key_file: Path | None = None
+    key: Path | None = None
     """Its key, PEM."""
-    client_ca_file: Path | None = None
-    """Certificates of those who sign the clients' certificates, PEM; None: none is asked for."""
+    trusted: Path | None = None
+    """Certificates of the authorities, or of the clients themselves, PEM; None: clients need no certificate."""
     limits: StowLimits = field(default_factory=StowLimits)
     sop_classes: tuple[str, ...] = ()
     """Storage SOP classes that are accepted."""
@@ -53,16 +53,14 @@ class StowSettings:
         Raises:
             StowSettingsError: says which setting to change.
         """
-        if (self.certificate_file is None) != (self.key_file is None):
-            raise StowSettingsError("listener.stow: set certificate_file and key_file both, or neither")
-        if self.client_ca_file is not None and self.certificate_file is None:
-            raise StowSettingsError(
-                "listener.stow.client_ca_file: client certificates need TLS: set certificate_file and key_file too"
-            )
-        if self.tokens_file is None and self.client_ca_file is None and not is_loopback(self.host):
+        if (self.certificate is None) != (self.key is None):
+            raise StowSettingsError("listener.stow: set certificate and key both, or neither")
+        if self.trusted is not None and self.certificate is None:
+            raise StowSettingsError("listener.stow.trusted: client certificates need TLS: set certificate and key too")
+        if self.tokens_file is None and self.trusted is None and not is_loopback(self.host):
             raise StowSettingsError(
                 f"listener.stow.host is {self.host}: without authentication only a loopback address is served. Set "
-                "listener.stow.tokens_file (`segwatch init token` makes a token), or listener.stow.client_ca_file "
+                "listener.stow.tokens_file (`segwatch init token` makes a token), or listener.stow.trusted "
                 'for client certificates, or host = "127.0.0.1"'
             )
 

@@ -70,10 +70,13 @@ class ByCStore:
         association._reactor_checkpoint.clear()  # as its own send_c_store does: nobody else takes the answer
         wait_until(lambda: association._is_paused, "the association is ours", interval=0.001)
         try:
-            association.dimse.send_msg(message, association.accepted_contexts[0].context_id)
+            context_id = association.accepted_contexts[0].context_id
+            assert context_id is not None
+            association.dimse.send_msg(message, context_id)
             _, answer = association.dimse.get_msg(block=True)
-            assert answer is not None
-            return int(answer.Status)
+            assert isinstance(answer, C_STORE)
+            assert answer.Status is not None
+            return answer.Status
         finally:
             association._reactor_checkpoint.set()
             association.release()

@@ -160,9 +160,9 @@ def test_the_common_name_of_a_certificate() -> None:
     ("settings", "said"),
     [
         (StowSettings(host="0.0.0.0"), "tokens_file"),  # noqa: S104 (what is refused)
-        (StowSettings(host="pacs.example"), "client_ca_file"),
-        (StowSettings(certificate_file=Path("c")), "both"),
-        (StowSettings(client_ca_file=Path("c")), "certificate_file"),
+        (StowSettings(host="pacs.example"), "trusted"),
+        (StowSettings(certificate=Path("c")), "both"),
+        (StowSettings(trusted=Path("c")), "certificate"),
     ],
 )
 def test_settings_that_would_let_anybody_in_are_refused(settings: StowSettings, said: str) -> None:
