@@ -27,6 +27,22 @@ def _senders_close_their_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(AssociationSocket, "_shutdown_socket", close)
 
 
+@pytest.fixture(autouse=True)
+def _senders_hear_a_quick_rejection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """pynetdicom's sender looks whether it is connected after it has sent its request; a rejection may be faster.
+
+    It then takes the connection that the rejection closed for one that never came about.
+    """
+    close = AssociationSocket.close
+
+    def close_as_connected(self: AssociationSocket) -> None:
+        was_connected = self._is_connected
+        close(self)
+        self._is_connected = was_connected and self.assoc.is_requestor
+
+    monkeypatch.setattr(AssociationSocket, "close", close_as_connected)
+
+
 @pytest.fixture(params=[True, False], ids=["fast", "pynetdicom"])
 def fast_intake(request: pytest.FixtureRequest) -> bool:
     """Which of the two ways instances take: everything that listens is tested on both."""
