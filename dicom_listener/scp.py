@@ -4,6 +4,7 @@ Success is answered only for an instance that is durable. Nothing that a peer se
 stored gets a status, what is no DICOM is closed.
 """
 
+import datetime as dt
 import logging
 import ssl
 from collections.abc import Callable, Sequence
@@ -28,6 +29,7 @@ from dicom_listener.spool import Spool
 from dicom_listener.store_service import SUCCESS, StoreService
 from dicom_listener.stored import StoredInstance
 from dicom_listener.tls import make_context
+from dicom_listener.tls_files import validity
 from dicom_listener.transfer_syntaxes import UNCOMPRESSED
 
 LOGGER = logging.getLogger(__name__)
@@ -116,6 +118,10 @@ class StorageScp:
                 bound.callback(ports[-1].stop)
             bound.pop_all()
         self._connections, self._ports = room.connections, ports
+        if settings.tls is not None:
+            found = validity(settings.tls.certificate, settings.tls.key, dt.datetime.now(dt.UTC))
+            level = logging.ERROR if found.is_bad else logging.WARNING if found.is_worrying else logging.INFO
+            LOGGER.log(level, "TLS: %s", found.text)
         for port in ports:
             port.start()
             titles = ",".join((self._ae_title, *settings.further_ae_titles))

@@ -1,6 +1,7 @@
 """Reads the files of TLS before OpenSSL does, for OpenSSL says of all that can be wrong with them little or nothing."""
 
 import datetime as dt
+from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography import x509
@@ -13,6 +14,8 @@ from dicom_listener.errors import TlsError
 MINIMUM_RSA_BITS = 2048
 MINIMUM_EC_BITS = 256
 """PS3.15 annex B.13."""
+WARN_BEFORE = dt.timedelta(days=30)
+"""A certificate that expires sooner is worth a warning."""
 _READABLE_BY_OTHERS = 0o004
 
 
@@ -31,18 +34,51 @@ def check_files(certificate: Path, key: Path, trusted: Path | None) -> None:
             _check_strength(trusted, _public_key(trusted, one))
 
 
-def end_of_validity(certificate: Path) -> dt.datetime:
-    """When the certificate of a file expires (UTC). Raises `TlsError` when it cannot be read."""
-    return _certificates(certificate)[0].not_valid_after_utc
+@dataclass(frozen=True, slots=True)
+class Validity:
+    """How it stands with our certificate and key at one moment."""
+
+    text: str
+    is_bad: bool = False
+    """Peers that check it refuse it."""
+    is_worrying: bool = False
+    """Somebody should do something about it."""
 
 
-def start_of_validity(certificate: Path) -> dt.datetime:
-    """When the certificate of a file becomes valid (UTC). Raises `TlsError` when it cannot be read."""
-    return _certificates(certificate)[0].not_valid_before_utc
+def validity(certificate: Path, key: Path, now: dt.datetime) -> Validity:
+    """See how long the certificate of a file is valid, and who may read the key.
+
+    Raises:
+        TlsError: a file cannot be read.
+    """
+    own = _certificates(certificate)[0]
+    begin, end = own.not_valid_before_utc, own.not_valid_after_utc
+    if now > end:
+        return Validity(
+            f"{certificate}: the certificate has expired on {end:%Y-%m-%d}; have it renewed, then restart the listener",
+            is_bad=True,
+        )
+    if now < begin:
+        return Validity(
+            f"{certificate}: the certificate is valid from {begin:%Y-%m-%d} on; set the clock right, or wait",
+            is_bad=True,
+        )
+    if end - now < WARN_BEFORE:
+        return Validity(
+            f"{certificate}: the certificate expires on {end:%Y-%m-%d}; have it renewed, then restart the listener",
+            is_worrying=True,
+        )
+    if _is_open_to_others(key):
+        return Validity(f"{key}: every user of this machine can read the key; chmod o= it", is_worrying=True)
+    return Validity(f"the certificate is valid until {end:%Y-%m-%d}")
 
 
-def is_open_to_others(key: Path) -> bool:
-    """Whether any user of this machine may read a file. Raises `TlsError` when it cannot be looked at."""
+def own_certificate(certificate: Path) -> bytes:
+    """The first certificate of a file, in DER. Raises `TlsError` when it cannot be read."""
+    return _certificates(certificate)[0].public_bytes(Encoding.DER)
+
+
+def _is_open_to_others(key: Path) -> bool:
     try:
         return bool(key.stat().st_mode & _READABLE_BY_OTHERS)
     except OSError as error:

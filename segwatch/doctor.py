@@ -1,8 +1,6 @@
 """Checks of a site before and while it runs: what is wrong, and what to do about it."""
 
-import socket
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import partial
 
 from inference.model_package import load_model_package, reference_manifest
@@ -15,7 +13,9 @@ from reporter.association import Destination, echo
 from segwatch import listener_wiring, stow_wiring, wiring
 from segwatch.commitment_wiring import check_commitment
 from segwatch.errors import ROOM_ERRORS, UsageError
+from segwatch.findings import Caution, Check, Finding
 from segwatch.metrics_check import check_metrics
+from segwatch.network_check import check_port, check_tls
 from segwatch.routing_wiring import examine_routing
 from segwatch.settings import SiteSettings
 from segwatch.stream_wiring import kafka_connection, make_sink
@@ -23,20 +23,6 @@ from segwatch.stream_wiring import kafka_connection, make_sink
 ECHO_TIMEOUT_S = 5.0
 RETENTION_MS = round(TopicSettings().retention_days * DAY_MS)
 """How long a topic that Segwatch makes itself keeps messages."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """The outcome of one check."""
-
-    check: str
-    ok: bool
-    detail: str
-    """What was found; where it is not ok, what to do."""
-
-
-Check = Callable[[SiteSettings], str]
-"""Returns what was found; raises one of the named errors when it is not as it must be."""
 
 
 def examine(settings: SiteSettings) -> Iterator[Finding]:
@@ -50,11 +36,14 @@ def examine(settings: SiteSettings) -> Iterator[Finding]:
 
 def _finding(name: str, check: Check, settings: SiteSettings) -> Finding:
     try:
-        return Finding(name, True, check(settings))
+        found = check(settings)
     except ROOM_ERRORS as error:
         return Finding(name, False, str(error))
     except OSError as error:
         return Finding(name, False, f"{error.strerror or type(error).__name__}: {error.filename or ''}".rstrip(": "))
+    if isinstance(found, Caution):
+        return Finding(name, True, found.text, caution=True)
+    return Finding(name, True, found)
 
 
 def _secret(settings: SiteSettings) -> str:
@@ -73,32 +62,6 @@ def _spool(settings: SiteSettings) -> str:
     if usage.refusal is not None:
         raise UsageError(f"instances are refused: {usage.refusal}; make room, or move site.data_dir to a larger disk")
     return f"{usage.instances} instances, disk {usage.disk_used_share:.0%} full"
-
-
-def _port(settings: SiteSettings) -> str:
-    """The port is ours, or free; whether a Segwatch listens is asked by C-ECHO."""
-    listener = settings.listener
-    own = Destination("self", listener.ae_title, "127.0.0.1", listener.port, "SEGWATCH-DOCTOR", ECHO_TIMEOUT_S)
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((listener.host, listener.port))
-        except OSError as error:
-            if listener.port and _answers(own):
-                return f"a DICOM listener answers on port {listener.port}"
-            reason = error.strerror or type(error).__name__
-            raise UsageError(
-                f"{listener.host}:{listener.port}: {reason}; choose another listener.port or listener.host"
-            ) from error
-    return f"port {listener.port} is free"
-
-
-def _answers(own: Destination) -> bool:
-    try:
-        echo(own)
-    except ROOM_ERRORS:
-        return False
-    return True
 
 
 def _model(settings: SiteSettings) -> str:
@@ -152,7 +115,8 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("secret", _secret),
     ("state", _state),
     ("spool", _spool),
-    ("port", _port),
+    ("port", check_port),
+    ("TLS", check_tls),
     ("STOW-RS", stow_wiring.examine),
     ("commitment", check_commitment),
     ("metrics", check_metrics),

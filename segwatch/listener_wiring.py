@@ -30,6 +30,8 @@ class Listening:
 
     port: int
     """Of the storage SCP."""
+    tls_port: int | None
+    """Of the storage SCP with TLS, where it speaks that."""
     stow: str
     """What the ready line says of STOW-RS; empty when it is off."""
 
@@ -113,7 +115,7 @@ def running_listener(
                 try:
                     with stow_wiring.running(stow):
                         health.phase = Health.READY
-                        yield Listening(scp.port, stow_wiring.describe(settings, stow))
+                        yield Listening(scp.port, scp.tls_port, stow_wiring.describe(settings, stow))
                         health.phase = Health.STOPPING
                 finally:
                     health.phase = Health.STOPPING

@@ -6,13 +6,14 @@ import typer
 from rich.markup import escape
 
 from segwatch.commands.console import SITE_FILE, AsJson, SiteFile, console, print_json, site_settings
-from segwatch.doctor import Finding, examine
+from segwatch.doctor import examine
+from segwatch.findings import Finding
 
 
 def doctor(config: SiteFile = SITE_FILE, as_json: AsJson = False) -> None:
     """Check settings, secret, state, disk, port, model hash, GPU provider, broker and PACS, and say what to do.
 
-    Ends with status 1 when something is wrong.
+    Ends with status 1 when something is wrong; `soon` marks what is right today and will not remain so.
     """
     settings = site_settings(config)
     findings: list[Finding] = []
@@ -21,9 +22,14 @@ def doctor(config: SiteFile = SITE_FILE, as_json: AsJson = False) -> None:
     for finding in examine(settings):
         findings.append(finding)
         if not as_json:
-            word = "[green]ok[/green]   " if finding.ok else "[red]wrong[/red]"
-            console.print(f"{word} {finding.check}: {escape(finding.detail)}")
+            console.print(f"{_word(finding)} {finding.check}: {escape(finding.detail)}")
     if as_json:
         print_json([dataclasses.asdict(finding) for finding in findings])
     if not all(finding.ok for finding in findings):
         raise typer.Exit(1)
+
+
+def _word(finding: Finding) -> str:
+    if not finding.ok:
+        return "[red]wrong[/red]"
+    return "[yellow]soon[/yellow] " if finding.caution else "[green]ok[/green]   "

@@ -47,7 +47,8 @@ def listen(config: SiteFile = SITE_FILE, stop_at_eof: StopAtEof = False) -> None
     stop = stop_event(at_end_of_input=stop_at_eof)
     with listener_wiring.running_listener(settings, wiring.make_state_engine(settings)) as listening:
         where = f"{settings.listener.host}:{listening.port} as {settings.listener.ae_title}"
-        announce_ready("listen", f"listening on {where}{listening.stow}")
+        tls = "" if listening.tls_port is None else f", TLS on port {listening.tls_port}"
+        announce_ready("listen", f"listening on {where}{tls}{listening.stow}")
         wait_for(stop)
 
 
