@@ -62,14 +62,26 @@ class SeriesRouter:
         policy: RoutingPolicy,
         take: Take,
         *,
+        has_result: Callable[[Connection, str], bool] = lambda _connection, _key: False,
         observe: Callable[[Route], None] = lambda _route: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`observe` is told of each decision after its commit; `clock` gives Unix time for the rows."""
+        """Make a router that does nothing before `recover`.
+
+        Args:
+            spool: where the instances are.
+            engine: of the state; its tables exist.
+            policy: what it goes by.
+            take: queues a series.
+            has_result: says whether some version of a series was segmented.
+            observe: told of each decision after its commit.
+            clock: Unix time for the rows.
+        """
         self._spool_root = spool.root
         self._engine = engine
         self._policy = policy
         self._take = take
+        self._has_result = has_result
         self._observe = observe
         self._clock = clock
         self._quiet = StudyQuiet(policy.study_quiet_seconds, policy.study_maximum_wait_seconds)
@@ -158,12 +170,23 @@ class SeriesRouter:
                 reached = self._settle(connection, route, RouteState.OPTED_OUT, opted_out)
             elif not decision.taken:
                 reached = self._settle(connection, route, RouteState.NOT_TAKEN, *decision.reasons)
+                self._take_another(connection, reached)
             else:
                 route = replace(route, merits=merits_of(traits))
                 reached = self._settle(connection, route, *_eligible(rules))
         if reached.state is RouteState.WAITING:
             self._quiet.wait(reached.study_hash, key, now=now)
         self._tell([reached])
+
+    def _take_another(self, connection: Connection, route: Route) -> None:
+        """A new version is left out, and the one that was taken before has no result and gets none: take the next."""
+        if route.version == 1 or self._has_result(connection, route.series_key):
+            return
+        mine = [r for r in routes.of_study(connection, route.study_hash) if r.series_key == route.series_key]
+        for before in [r for r in mine if r.state is RouteState.TAKEN]:
+            following = routes.give_up(connection, before.series_key, before.version, now=self._clock())
+            if following is not None:
+                self._take(connection, following.series_key, following.version)
 
     def _choose(self, study: str) -> None:
         reached: list[Route] = []

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from dicom_listener.router import RoutingPolicy, SeriesRouter
 from dicom_listener.routes import Route
 from dicom_listener.routing_rules import RuleBook
 from dicom_listener.spool import Spool
+from inference.jobs import JobState
 from inference.sql_queue import SqlJobQueue
 from segwatch.opt_out import OptOutCheck, opt_out_check, read_entries
 from segwatch.settings import SiteSettings
@@ -36,7 +37,12 @@ def make_router(
         study_maximum_wait_seconds=routing.study_maximum_wait_seconds,
         opt_out=make_opt_out(settings),
     )
-    return SeriesRouter(spool, engine, policy, queue_series(SqlJobQueue()), observe=observe)
+    queue = SqlJobQueue()
+
+    def has_result(connection: Connection, key: str) -> bool:
+        return any(job.state is JobState.DONE for job in queue.find(connection, key))
+
+    return SeriesRouter(spool, engine, policy, queue_series(queue), has_result=has_result, observe=observe)
 
 
 def examine_routing(settings: SiteSettings) -> str:

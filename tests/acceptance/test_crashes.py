@@ -132,6 +132,14 @@ def test_receiving(make_scene: Callable[..., Scene]) -> None:
     scene.finish()
 
 
+def test_waiting_for_the_rest_of_the_study(make_scene: Callable[..., Scene]) -> None:
+    scene = make_scene("waiting", routing__study_quiet_seconds=20.0)
+    scene.send()
+    scene.site.wait_for_state("waiting")
+    scene.kill_in("waiting")
+    scene.finish()
+
+
 def test_queued(make_scene: Callable[..., Scene]) -> None:
     scene = make_scene("queued")
     (worker,) = [pid for pid, command in scene.site.members().items() if " work --name" in command]

@@ -60,6 +60,7 @@ class RoutingDesk:
         self.now = 0.0
         self.taken: list[tuple[str, int]] = []
         self.told: list[Route] = []
+        self.segmented: set[str] = set()
         self.fails = False
         book = RuleBook(rule_sets or (SMALL,), by_called or {})
         self.policy = RoutingPolicy(book, STUDY_QUIET, LONGEST, lambda _heads: self.opted_out)
@@ -70,7 +71,13 @@ class RoutingDesk:
         """As after a kill: what was only in memory is gone."""
         clock = lambda: 1e9 + self.now  # noqa: E731 (shared by two)
         self.router = SeriesRouter(
-            self.spool, self.engine, self.policy, self._take, observe=self.told.append, clock=clock
+            self.spool,
+            self.engine,
+            self.policy,
+            self._take,
+            has_result=lambda _connection, key: key in self.segmented,
+            observe=self.told.append,
+            clock=clock,
         )
         rule = CompletionRule(QUIET)
         self.books = Books(self.spool, self.engine, rule, self.router.on_complete, lambda _event: None, clock)
@@ -102,6 +109,12 @@ class RoutingDesk:
         self.router.run_due(self.now, self.books.completion.is_receiving)
         self.books.save()
         self.books.tidy(now=self.now)
+
+    def purge(self, name: str) -> None:
+        """Its files are purged: what comes next is a new version."""
+        self.spool.purge(key_of(name))
+        with self.engine.begin() as connection:
+            state.mark_purged(connection, key_of(name), now=self.now)
 
     def settle(self) -> None:
         """Wait until nothing more is due."""

@@ -238,6 +238,21 @@ def test_the_next_series_is_taken_when_the_chosen_one_cannot_be_segmented(desk: 
     assert desk.state("d") is RouteState.TAKEN
 
 
+@pytest.mark.parametrize("has_result", [False, True])
+def test_the_next_series_is_taken_when_a_new_version_of_the_chosen_one_is_left_out(
+    desk: RoutingDesk, has_result: bool
+) -> None:
+    desk.receive(name="a")
+    desk.receive(name="b", **THICK)
+    desk.settle()
+    desk.segmented = {key_of("a")} if has_result else set()
+    desk.purge("a")
+    desk.receive(name="a", **LOCALIZER)
+    desk.settle()
+    assert desk.state("a", 2) is RouteState.NOT_TAKEN
+    assert desk.taken == [(key_of("a"), 1), *([] if has_result else [(key_of("b"), 1)])]
+
+
 def test_rows_hold_no_identifier_and_no_text_of_a_file(desk: RoutingDesk) -> None:
     desk.receive(name="a", BodyPartExamined="JOHNDOE", SeriesDescription="scout JOHNDOE", StudyDescription="JOHNDOE")
     desk.settle()
