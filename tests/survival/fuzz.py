@@ -80,7 +80,7 @@ class Attacker(threading.Thread):
 
     def run(self) -> None:
         """Called by the thread."""
-        while (number := next(self._numbers)) < self._last and len(self._findings.failures) < 20:
+        while (number := next(self._numbers)) < self._last and len(self._findings.failures) < 400:
             case = make_case(self.seed, number, self.bases)
             began = time.monotonic()
             try:

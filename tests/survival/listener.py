@@ -49,6 +49,10 @@ class AttackedListener:
         edit_settings(self.settings, {k: v for k, v in own.items() if not k.startswith("listener.") or k in known})
         self.process: ServerProcess | None = None
 
+    def set(self, key: str, value: object) -> None:
+        """Change a setting (`section.key`); it counts from the next start."""
+        edit_settings(self.settings, {key: value})
+
     @property
     def running(self) -> ServerProcess:
         """The process."""
@@ -78,7 +82,8 @@ class AttackedListener:
 
     def log(self) -> str:
         """What it printed over all its starts."""
-        return (self.folder / "listen.log").read_text(errors="replace")
+        log = self.folder / "listen.log"
+        return log.read_text(errors="replace") if log.exists() else ""
 
     def memory_bytes(self, which: str = "VmRSS") -> int:
         """Memory of the process: VmRSS now, VmHWM at its peak."""
@@ -98,11 +103,15 @@ class AttackedListener:
 
     def wait_for_rest(self, threads: int, descriptors: int, *, timeout: float = 60) -> None:
         """Wait until it has no more threads and descriptors than these."""
-        wait_until(
-            lambda: self.threads() <= threads and self.descriptors() <= descriptors,
-            f"the listener has at most {threads} threads and {descriptors} descriptors again",
-            timeout=timeout,
-        )
+        try:
+            wait_until(
+                lambda: self.threads() <= threads and self.descriptors() <= descriptors,
+                f"the listener has at most {threads} threads and {descriptors} descriptors again",
+                timeout=timeout,
+            )
+        except TimeoutError as error:
+            error.add_note(f"it has {self.threads()} threads and {self.descriptors()} descriptors")
+            raise
 
     def assert_sound(self) -> None:
         """It runs, printed no traceback, left nothing half and nothing outside the spool."""

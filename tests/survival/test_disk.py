@@ -1,0 +1,204 @@
+"""A disk that is full, over its watermark, or read-only: senders are told, nothing is lost, it goes on afterwards."""
+
+import errno
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.hosts import TRACEBACK
+from tests.acceptance.test_full_disk import fill
+from tests.peers.missing import missing_peer
+from tests.survival import wire
+from tests.survival.listener import INTAKES, AttackedListener, fingerprint, missing_ones
+from tests.survival.peer import Peer, PeerGoneError, associated
+
+pytestmark = pytest.mark.slow
+
+OUT_OF_RESOURCES, PROCESSING_FAILURE = 0xA700, 0x0110
+SPOOL_MB, PIXELS = 24, bytes(400_000)
+
+
+def _mount(folder: Path, *what: str) -> None:
+    done = subprocess.run(["mount", *what, str(folder)], check=False, capture_output=True, text=True)
+    if done.returncode != 0:
+        missing_peer("mount", f"a file system of its own cannot be mounted here (root may): {done.stderr.strip()}")
+
+
+@pytest.fixture(params=INTAKES)
+def unmounted(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[AttackedListener]:
+    """A listener, not started yet, in whose spool folder a file system may be mounted; its state lies elsewhere."""
+    if os.geteuid() != 0:
+        pytest.skip("only root may mount a file system")
+    listener = AttackedListener(tmp_path / "listener", request.param)
+    listener.spool_folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield listener
+        assert TRACEBACK not in listener.log()
+    finally:
+        listener.close()
+        subprocess.run(["umount", "--lazy", listener.spool_folder], check=True)
+
+
+@pytest.fixture
+def listener(unmounted: AttackedListener) -> AttackedListener:
+    """Its spool is a small disk of its own."""
+    _mount(unmounted.spool_folder, "-t", "tmpfs", "-o", f"size={SPOOL_MB}m", "none")
+    return unmounted
+
+
+class _Sending:
+    """One association, and what was acknowledged on it."""
+
+    def __init__(self, peer: Peer, series: str) -> None:
+        self.peer, self.series = peer, series
+        self.acknowledged: dict[str, bytes] = {}
+        self.count = 0
+
+    def one(self) -> int:
+        """Send an instance; its status."""
+        self.count += 1
+        uid = f"{self.series}.{self.count}"
+        data_set = wire.ct_data_set(uid, series=self.series, pixels=PIXELS)
+        status = self.peer.store(uid, data_set)
+        if status == 0:
+            self.acknowledged[uid] = data_set
+        return status
+
+    def until_refused(self) -> int:
+        """Send until one is refused; its status."""
+        for _ in range(200):
+            if (status := self.one()) != 0:
+                return status
+        raise AssertionError("nothing was ever refused")
+
+
+def test_over_the_watermark_it_refuses_before_the_disk_is_full(listener: AttackedListener) -> None:
+    listener.set("spool.high_watermark", 0.6)
+    listener.start()
+    with associated(listener.port) as peer:
+        sending = _Sending(peer, "1.2.20.1")
+        assert sending.until_refused() == OUT_OF_RESOURCES
+        usage = shutil.disk_usage(listener.spool_folder)
+        assert 0.55 < usage.used / usage.total < 0.7
+        assert sending.one() == OUT_OF_RESOURCES
+        assert peer.echo() == 0
+        refused = sending.count
+        _free(listener, sending)
+        assert sending.one() == 0
+    assert refused < sending.count
+    assert missing_ones(listener.spool_folder, sending.acknowledged) == []
+
+
+def test_a_disk_that_fills_in_the_middle_of_instances(listener: AttackedListener) -> None:
+    """The watermark is far too high, so that every write may be the one that fails; several senders at once."""
+    listener.set("spool.high_watermark", 0.9999)
+    listener.start()
+    peers = [Peer(listener.port) for _ in range(3)]
+    try:
+        sendings = []
+        for number, peer in enumerate(peers):
+            peer.associate()
+            sendings.append(_Sending(peer, f"1.2.21.{number}"))
+        while all(sending.one() == 0 for sending in sendings):
+            pass
+        for sending in sendings:
+            assert sending.until_refused() == OUT_OF_RESOURCES
+        fill(listener.spool_folder / "ballast")
+        for sending in sendings:
+            assert sending.one() == OUT_OF_RESOURCES
+        (listener.spool_folder / "ballast").unlink()
+        _free(listener, sendings[0])
+        assert [sending.one() for sending in sendings] == [0, 0, 0]
+    finally:
+        for peer in peers:
+            peer.socket.close()
+    for sending in sendings:
+        assert missing_ones(listener.spool_folder, sending.acknowledged) == []
+
+
+def test_a_full_disk_while_it_starts(listener: AttackedListener) -> None:
+    fill(listener.spool_folder / "ballast")
+    listener.set("spool.high_watermark", 0.9999)
+    listener.start()
+    with associated(listener.port) as peer:
+        sending = _Sending(peer, "1.2.22.1")
+        assert sending.one() == OUT_OF_RESOURCES
+        (listener.spool_folder / "ballast").unlink()
+        assert sending.one() == 0
+    assert missing_ones(listener.spool_folder, sending.acknowledged) == []
+
+
+def test_a_disk_that_fails_and_so_becomes_read_only(unmounted: AttackedListener, tmp_path: Path) -> None:
+    """As ext4 does after an error, also below files that are open."""
+    listener, image = unmounted, tmp_path / "image"
+    image.write_bytes(b"")
+    os.truncate(image, SPOOL_MB << 20)
+    made = subprocess.run(["mkfs.ext4", "-q", "-O", "^has_journal", image], check=False, capture_output=True)
+    if made.returncode != 0 or not Path("/dev/loop-control").exists():
+        pytest.skip("no ext4 in a file here")
+    _mount(listener.spool_folder, "-o", "loop,errors=remount-ro", str(image))
+    listener.start()
+    with associated(listener.port) as peer:
+        sending = _Sending(peer, "1.2.23.1")
+        assert sending.one() == 0
+        _report_disk_error(listener.spool_folder)
+        assert sending.one() == PROCESSING_FAILURE
+        assert sending.one() == PROCESSING_FAILURE
+        assert peer.echo() == 0
+    assert os.strerror(errno.EROFS) in listener.log()
+    listener.stop()
+
+    subprocess.run(["umount", listener.spool_folder], check=True)
+    subprocess.run(["fsck.ext4", "-fy", image], check=False, capture_output=True)
+    _mount(listener.spool_folder, "-o", "loop", str(image))
+    listener.start()
+    with associated(listener.port) as peer:
+        again = _Sending(peer, "1.2.23.2")
+        assert again.one() == 0
+    assert missing_ones(listener.spool_folder, sending.acknowledged | again.acknowledged) == []
+
+
+def _report_disk_error(folder: Path) -> None:
+    device = subprocess.run(["findmnt", "-no", "SOURCE", folder], check=True, capture_output=True, text=True).stdout
+    (Path("/sys/fs/ext4") / Path(device.strip()).name / "trigger_fs_error").write_text("of a test")
+
+
+def test_a_listener_that_cannot_write_its_spool_says_so_and_ends(listener: AttackedListener) -> None:
+    _mount(listener.spool_folder, "-o", "remount,ro")
+    done = listener.cli("listen", "-c", listener.settings, timeout=120)
+    assert done.returncode != 0
+    assert done.stderr.strip().splitlines()[-1].startswith("segwatch: ")
+    assert "spool" in done.stderr
+    assert TRACEBACK not in done.stderr
+
+
+def test_a_folder_of_the_spool_that_was_deleted_is_told_and_others_go_on(listener: AttackedListener) -> None:
+    listener.start()
+    with associated(listener.port) as peer:
+        sending = _Sending(peer, "1.2.24.1")
+        assert sending.one() == 0
+        (folder,) = (path for path in listener.spool_folder.iterdir() if not path.name.startswith("."))
+        shutil.rmtree(folder)  # by an administrator's hand
+        sending.acknowledged.clear()
+        assert sending.one() == 0
+        assert missing_ones(listener.spool_folder, sending.acknowledged) == []
+        shutil.rmtree(listener.spool_folder / ".incoming")
+        try:
+            status = sending.one()
+        except PeerGoneError:
+            pytest.fail("the association was cut instead of being answered")
+        assert status in {0, PROCESSING_FAILURE}
+        assert peer.echo() == 0
+    assert missing_ones(listener.spool_folder, sending.acknowledged) == []
+
+
+def _free(listener: AttackedListener, sending: _Sending) -> None:
+    """Make room as a purge does: half of what one sender sent goes away."""
+    for uid in list(sending.acknowledged)[: len(sending.acknowledged) // 2 + 1]:
+        name, _ = fingerprint(uid, sending.acknowledged.pop(uid))
+        (path,) = listener.spool_folder.glob(f"*/{name}.dcm")
+        path.unlink()
