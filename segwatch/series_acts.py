@@ -55,10 +55,12 @@ class SeriesActs:
             job = self._job(connection, row)
             if job is None:
                 self.queue.enqueue(connection, row.series_key, row.version, now=now)
-                study = study_hash(row.study_instance_uid)
-                routes.take_by_person(connection, row.series_key, row.version, study, by=by, now=now)
             else:
                 self.queue.requeue(connection, job.id, now=now)
+            route = routes.find(connection, row.series_key, row.version)
+            if route is None or route.state is not RouteState.TAKEN:
+                study = study_hash(row.study_instance_uid)
+                routes.take_by_person(connection, row.series_key, row.version, study, by=by, now=now)
             return f"queued again as version {row.version}"
 
     def reject(self, key_prefix: str, *, by: str, reason: str, now: float) -> str:
@@ -73,6 +75,7 @@ class SeriesActs:
             keep_act(connection, Act(row.series_key, ActKind.REJECT, by, reason, now))
             state.mark_rejected(connection, row.series_key, row.version, by=by, why=reason, now=now)
             self._withdraw(connection, row, "rejected_by_person", reason, now)
+            routes.drop(connection, row.series_key, row.version)  # it is no rival of other series of its study any more
             withdrawn = outbox.withdraw_open(connection, row.series_key)
             sent = any(item.done_at is not None for item in outbox.find_by_series(connection, row.series_key))
         already = "; results that were sent before stay where they are" if sent else ""

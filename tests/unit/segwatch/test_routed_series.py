@@ -182,6 +182,18 @@ def test_a_series_in_reserve_is_kept_until_the_chosen_one_is_segmented(room: Sit
     assert room.housekeeping().purge_due(later) == [other]
 
 
+@pytest.mark.parametrize("becomes", [RouteState.TAKEN, RouteState.WAITING])
+def test_what_a_person_rejects_is_no_rival_of_others_any_more(
+    room: SiteRoom, ct: list[Path], becomes: RouteState
+) -> None:
+    key = routed(room, ct, becomes, place=1)
+    room.acts().reject(key, by="x", reason="y", now=room.now)
+    assert route_of(room, key) is None
+    assert shown(room, key).state is SeriesState.REJECTED
+    room.acts().reprocess(key, by="Dr Who", reason="after all", now=room.now)
+    assert shown(room, key).taken_because == "by_person: Dr Who had it segmented"
+
+
 def test_forgetting_removes_what_was_decided(room: SiteRoom, ct: list[Path]) -> None:
     key = routed(room, ct, RouteState.NOT_TAKEN, TOO_SHORT)
     room.acts().forget(key, by="x", reason="y", now=room.now)
