@@ -18,7 +18,6 @@ from dicom_listener.event_log import association_fields, route_fields, series_fi
 from dicom_listener.routes import Route, RouteState
 from dicom_listener.routing import RoutingReason
 from dicom_listener.series_report import SeriesReport
-from dicom_listener.store_service import STATUS_OF_ERROR, SUCCESS
 from dicom_listener.stored import StoreOutcome
 from inference.errors import RejectionReason
 from inference.model_package import reference_manifest
@@ -163,12 +162,6 @@ def test_every_reason_of_the_rules_is_explained() -> None:
 
 def test_every_state_of_a_series_is_explained() -> None:
     assert first_column(read("reference/series-states.md")) == [state.value for state in SeriesState]
-
-
-def test_every_dicom_status_is_explained() -> None:
-    page = read("reference/dicom-network.md")
-    for status in (SUCCESS, *(row[1] for row in STATUS_OF_ERROR)):
-        assert f"| {status:04X} " in page
 
 
 def test_every_environment_variable_is_explained() -> None:
