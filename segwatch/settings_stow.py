@@ -37,7 +37,7 @@ class StowSection(Section):
     maximum_request_bytes: int = Field(2**33, ge=2**20, description="Longer requests are refused (413), bytes.")
     maximum_instances: int = Field(20_000, ge=1, description="Requests with more instances are refused (413).")
     maximum_requests: int = Field(8, ge=1, le=256, description="Requests served at once; further ones get 503.")
-    maximum_connections: int = Field(64, ge=1, description="Connections open at once; further ones are closed.")
+    maximum_connections: int = Field(64, ge=1, description="Connections open at once; one too many ends an idle one.")
     idle_seconds: float = Field(
         60.0, gt=0, description="A client that is silent, or slower than 1 kB/s, for this long is cut off, seconds."
     )

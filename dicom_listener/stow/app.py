@@ -157,7 +157,8 @@ class StowApp:
             raise _try_later("the spool is over its limit")
 
     async def _in_thread(self, work: Callable[[], Result]) -> Result:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        # shielded: what is cancelled, perhaps twice at a stop, must not leave its clearing up undone
+        return await asyncio.shield(asyncio.wrap_future(self._threads.submit(work)))
 
     def _tell(self, report: StowReport) -> None:
         try:

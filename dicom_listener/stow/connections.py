@@ -6,7 +6,7 @@ uvicorn takes as its `http` option.
 
 import asyncio
 import socket
-import threading
+from contextlib import suppress
 from typing import Any
 
 import h11
@@ -20,18 +20,22 @@ class _Connection(socket.socket):
     """An accepted socket that gives its place back when it is closed."""
 
     listener: "BoundedListener | None" = None
+    number = -1
+    """Its descriptor, which a closed socket does not know any more."""
 
     def close(self) -> None:
         listener, self.listener = self.listener, None
         super().close()
         if listener is not None:
-            listener.release()
+            listener.release(self)
 
 
 class BoundedListener(socket.socket):
-    """A listening socket with a limit of open connections; one over it is closed as it comes.
+    """A listening socket with a limit of open connections.
 
-    Counted from the accept on, so a connection that dawdles in its TLS handshake counts as well.
+    Counted from the accept on, so a connection that dawdles in its TLS handshake counts as well. One too many takes
+    the place of the one that has been idle for longest, so those who hold connections and ask nothing keep nobody
+    out; when every connection is busy with a request, it is closed as it comes. Used by one event loop.
     """
 
     maximum_connections = 64
@@ -39,30 +43,48 @@ class BoundedListener(socket.socket):
     def __init__(self, family: int = socket.AF_INET) -> None:
         # asyncio sets TCP_NODELAY where the protocol is named; without it every answer waits 40 ms
         super().__init__(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-        self._open = 0
-        self._open_lock = threading.Lock()
+        self._open: dict[int, _Connection] = {}
+        self._idle: dict[int, None] = {}
+        """Descriptors, the one that has been idle for longest first."""
 
     @property
     def n_open(self) -> int:
         """How many connections are open."""
-        return self._open
+        return len(self._open)
 
     def accept(self) -> tuple[socket.socket, Any]:
         """Accept a connection. Raises `BlockingIOError` when none waits, or it was closed as one too many."""
         descriptor, address = self._accept()  # type: ignore[attr-defined] # (of the C base class; typeshed leaves it out)
         connection = _Connection(self.family, self.type, self.proto, fileno=descriptor)
-        with self._open_lock:
-            if self._open >= self.maximum_connections:
-                connection.close()
-                raise BlockingIOError
-            self._open += 1
-        connection.listener = self
+        if len(self._open) >= self.maximum_connections and not self._end_an_idle_one():
+            connection.close()
+            raise BlockingIOError
+        connection.listener, connection.number = self, descriptor
+        self._open[descriptor] = connection
+        self._idle[descriptor] = None
         return connection, address
 
-    def release(self) -> None:
+    def release(self, connection: _Connection) -> None:
         """A connection was closed."""
-        with self._open_lock:
-            self._open -= 1
+        if self._open.get(connection.number) is connection:
+            del self._open[connection.number]
+            self._idle.pop(connection.number, None)
+
+    def note(self, descriptor: int, *, busy: bool) -> None:
+        """A connection is busy with a request, or is not."""
+        if busy:
+            self._idle.pop(descriptor, None)
+        elif descriptor in self._open:
+            self._idle.setdefault(descriptor)
+
+    def _end_an_idle_one(self) -> bool:
+        descriptor = next(iter(self._idle), None)
+        if descriptor is None:
+            return False
+        del self._idle[descriptor]
+        with suppress(OSError):  # its other side is gone already
+            self._open[descriptor].shutdown(socket.SHUT_RDWR)  # its transport sees the end and closes it
+        return True
 
 
 class BoundedProtocol(H11Protocol):
@@ -74,6 +96,7 @@ class BoundedProtocol(H11Protocol):
     """
 
     head_seconds = 60.0
+    listener: BoundedListener | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 (uvicorn's arguments)
         super().__init__(*args, **kwargs)
@@ -118,6 +141,10 @@ class BoundedProtocol(H11Protocol):
         super().resume_writing()
 
     def _watch(self) -> None:
+        descriptor = self.transport.get_extra_info("socket").fileno()
+        if self.listener is not None and descriptor >= 0:
+            # refused requests are answered already, whatever of their bodies is still to come
+            self.listener.note(descriptor, busy=self.conn.our_state in (h11.SEND_RESPONSE, h11.SEND_BODY))
         # between requests uvicorn's own keep-alive timer runs, until the first byte of the next
         head_is_due = self.conn.their_state is h11.IDLE and self.timeout_keep_alive_task is None
         is_answered = self.conn.our_state in (h11.DONE, h11.MUST_CLOSE)

@@ -26,7 +26,7 @@ _BACKLOG = 128
 _HEAD_BYTES = 16 * 1024
 """Longest request head."""
 _KEEP_ALIVE_SECONDS = 15
-_STOP_SECONDS = 10
+_STOP_SECONDS = 5
 """How long requests that run may go on at a stop."""
 _START_SECONDS = 30.0
 
@@ -97,7 +97,7 @@ class StowServer:
             PortError: the address cannot be bound.
         """
         listener = self._bind()
-        server = _Uvicorn(self._config())
+        server = _Uvicorn(self._config(listener))
         self._listener, self._server = listener, server
         self._thread = threading.Thread(target=self._run, args=(server, listener), name="stow-server", daemon=True)
         self._thread.start()
@@ -144,9 +144,12 @@ class StowServer:
         listener.maximum_connections = self._settings.limits.maximum_connections
         return listener
 
-    def _config(self) -> uvicorn.Config:
-        class Protocol(BoundedProtocol):
-            head_seconds = self._settings.limits.idle_seconds
+    def _config(self, listener: BoundedListener) -> uvicorn.Config:
+        protocol = type(
+            "Protocol",
+            (BoundedProtocol,),
+            {"head_seconds": self._settings.limits.idle_seconds, "listener": listener},
+        )
 
         context = self._context
 
@@ -156,7 +159,7 @@ class StowServer:
 
         return uvicorn.Config(
             self._app,
-            http=Protocol,
+            http=protocol,
             ws="none",
             loop="asyncio",
             lifespan="off",

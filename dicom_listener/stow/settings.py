@@ -20,7 +20,7 @@ class StowLimits:
     maximum_requests: int = 8
     """Further requests at the same time are refused (503)."""
     maximum_connections: int = 64
-    """Further connections are closed as they come, also during their TLS handshake."""
+    """One too many ends one that has no request under way, or is closed where all have."""
     idle_seconds: float = 60.0
     """A body that is slower than `minimum_bytes_per_second` for this long is given up (408); a connection without a
     whole request head for this long is closed."""

@@ -126,15 +126,43 @@ def test_a_body_cut_off_by_the_network_leaves_nothing_half_done(servers: Callabl
     assert not list((running.spool.root / ".incoming").iterdir())
 
 
-def test_connections_over_the_limit_are_closed_and_honest_clients_served_again(servers: Callable[..., Running]) -> None:
+def test_idle_connections_keep_nobody_out(servers: Callable[..., Running]) -> None:
     running = servers(maximum_connections=3)
     with ExitStack() as open_:
         held = [open_.enter_context(closing(running.connect())) for _ in range(3)]
         wait_until(lambda: running.server.n_connections == len(held), "three connections are open")
-        with closing(running.connect()) as fourth:
-            assert is_closed(fourth)
+        assert running.post(multipart(part10(1))).status == 200
+        assert is_closed(held[0])
+        assert running.post(multipart(part10(2))).status == 200
     wait_until(lambda: running.server.n_connections == 0, "the places are free again")
-    assert running.post(multipart(part10(1))).status == 200
+
+
+def test_a_connection_too_many_is_closed_when_all_are_busy(servers: Callable[..., Running]) -> None:
+    running = servers(maximum_connections=2)
+    body = multipart(part10(1), part10(2))
+    head = f"POST /studies HTTP/1.1\r\nHost: x\r\nContent-Type: {MULTIPART}\r\nContent-Length: {len(body)}\r\n\r\n"
+    with ExitStack() as open_:
+        busy = [open_.enter_context(closing(running.connect())) for _ in range(2)]
+        for connection in busy:
+            connection.sendall(head.encode() + body[:-100])
+        wait_until(lambda: len(running.stored) == len(busy), "both requests are under way")
+        with closing(running.connect()) as third:
+            assert is_closed(third)
+        for connection in busy:
+            connection.sendall(body[-100:])
+            assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+    wait_until(lambda: running.server.n_connections == 0, "the places are free again")
+
+
+def test_a_stop_cuts_off_who_never_ends(servers: Callable[..., Running]) -> None:
+    running = servers()
+    head = f"POST /studies HTTP/1.1\r\nHost: x\r\nContent-Type: {MULTIPART}\r\nContent-Length: 9999\r\n\r\n"
+    with closing(running.connect()) as connection:
+        connection.sendall(head.encode() + multipart(part10(1), part10(2))[:-100])
+        wait_until(lambda: len(running.stored) == 1, "the first instance is stored")
+        running.server.stop()
+    assert not list((running.spool.root / ".incoming").iterdir())
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("stow")]
 
 
 @pytest.mark.parametrize(
