@@ -21,7 +21,7 @@ class ListenerProbes:
     """Where the figures come from; each is asked once at each scrape, from the scrape's thread."""
 
     is_serving: Callable[[], bool]
-    """Whether the threads run that accept associations and complete series."""
+    """Whether the threads run that accept associations, answer STOW-RS and complete series."""
     connections: Callable[[], Connections]
     progress: Callable[[], IntakeProgress]
     disk: Callable[[], SpoolDisk]

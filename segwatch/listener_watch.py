@@ -15,6 +15,7 @@ from dicom_listener.metrics_at_scrape import ListenerProbes, ListenerState
 from dicom_listener.scp import StorageScp
 from dicom_listener.spool import Spool
 from dicom_listener.spool_measure import SpoolMeasure
+from dicom_listener.stow.server import StowServer
 from segwatch.metrics_endpoint import Health, MetricsEndpoint
 from segwatch.settings import SiteSettings
 
@@ -46,7 +47,13 @@ def make_metrics(settings: SiteSettings) -> ListenerMetrics:
 
 @contextmanager
 def watched(
-    settings: SiteSettings, metrics: ListenerMetrics, spool: Spool, intake: Intake, scp: StorageScp
+    settings: SiteSettings,
+    metrics: ListenerMetrics,
+    spool: Spool,
+    intake: Intake,
+    scp: StorageScp,
+    *,
+    stow: StowServer | None = None,
 ) -> Iterator[ListenerHealth]:
     """Serve metrics and health while the block runs, where the settings want it.
 
@@ -55,7 +62,7 @@ def watched(
     """
 
     def is_serving() -> bool:
-        return scp.is_serving and intake.is_running
+        return scp.is_serving and intake.is_running and (stow is None or stow.is_serving)
 
     health = ListenerHealth(spool, is_serving)
     with ExitStack() as running:

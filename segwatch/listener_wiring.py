@@ -107,7 +107,7 @@ def running_listener(
         settings=scp_settings,
         services=() if commitment is None else (commitment.dimse_service(),),
     )
-    with watched(settings, metrics, spool, intake, scp) as health:
+    with watched(settings, metrics, spool, intake, scp, stow=stow) as health:
         intake.start()
         try:
             with reporting(commitment):

@@ -86,6 +86,11 @@ class StowServer:
         """How many connections are open."""
         return 0 if self._listener is None else self._listener.n_open
 
+    @property
+    def is_serving(self) -> bool:
+        """Whether its thread runs that answers requests."""
+        return self._thread is not None and self._thread.is_alive()
+
     def check_address(self) -> None:
         """See whether the address can be bound. Raises `PortError`."""
         self._bind().close()

@@ -229,8 +229,10 @@ def test_a_taken_port_is_named(servers: Callable[..., Running], tmp_path: Path) 
 def test_threads_and_connections_are_back_to_the_start_after_a_stop(servers: Callable[..., Running]) -> None:
     before = {thread for thread in threading.enumerate() if thread.name.startswith("stow")}
     running = servers()
+    assert running.server.is_serving
     for number in range(1, 6):
         assert running.post(multipart(part10(number))).status == 200
     running.server.stop()
     after = {thread for thread in threading.enumerate() if thread.name.startswith("stow")}
     assert after == before
+    assert not running.server.is_serving
