@@ -30,6 +30,15 @@ class Refusal(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Refused:
+    """Why one association is rejected."""
+
+    refusal: Refusal
+    comment: str
+    """For our log: what the triple leaves open. It holds nothing that the peer made up."""
+
+
+@dataclass(frozen=True, slots=True)
 class AssociationRequest:
     """What is known of a peer when its A-ASSOCIATE-RQ has arrived."""
 
@@ -67,20 +76,40 @@ class Load:
     """Of the same AE title at the same address."""
 
 
-def refusal(request: AssociationRequest, rules: AdmissionRules, load: Load) -> Refusal | None:
+def refusal(request: AssociationRequest, rules: AdmissionRules, load: Load) -> Refused | None:
     """Why the association is rejected; None lets it in."""
+    return _by_protocol(request) or _by_titles(request, rules) or _by_limits(request, rules, load)
+
+
+def _by_protocol(request: AssociationRequest) -> Refused | None:
     # a receiver of version 1 only tests the bit of that version (PS3.8 table 9-11)
     if not request.protocol_version & _VERSION_1:
-        return Refusal.PROTOCOL_VERSION
+        return Refused(Refusal.PROTOCOL_VERSION, f"versions offered: {request.protocol_version:04X}")
     if request.application_context_name != APPLICATION_CONTEXT_NAME:
-        return Refusal.APPLICATION_CONTEXT
+        return Refused(Refusal.APPLICATION_CONTEXT, "not the application context of DICOM")
+    return None
+
+
+def _by_titles(request: AssociationRequest, rules: AdmissionRules) -> Refused | None:
     if rules.ae_titles and request.called_ae_title not in rules.ae_titles:
-        return Refusal.CALLED_AE_TITLE
+        return Refused(Refusal.CALLED_AE_TITLE, f"own AE titles: {', '.join(rules.ae_titles)}")
     named = [peer for peer in rules.peers if peer.ae_title == request.calling_ae_title]
-    at_home = [peer for peer in named if peer.may_call_from(request.address)]
-    if not at_home and (named or rules.only_known_peers):
-        return Refusal.CALLING_AE_TITLE
-    own_limits = [peer.maximum_associations for peer in at_home if peer.maximum_associations is not None]
-    if load.total >= rules.maximum_associations or load.of_peer >= max(own_limits, default=rules.maximum_per_peer):
-        return Refusal.LOCAL_LIMIT
+    if not named:
+        return Refused(Refusal.CALLING_AE_TITLE, "no peer has this AE title") if rules.only_known_peers else None
+    if not any(peer.may_call_from(request.address) for peer in named):
+        return Refused(Refusal.CALLING_AE_TITLE, "a peer has this AE title, but not this address")
+    return None
+
+
+def _by_limits(request: AssociationRequest, rules: AdmissionRules, load: Load) -> Refused | None:
+    own = (
+        peer.maximum_associations
+        for peer in rules.peers
+        if peer.ae_title == request.calling_ae_title and peer.may_call_from(request.address)
+    )
+    maximum_of_peer = max((limit for limit in own if limit is not None), default=rules.maximum_per_peer)
+    if load.total >= rules.maximum_associations:
+        return Refused(Refusal.LOCAL_LIMIT, f"associations open: {load.total}")
+    if load.of_peer >= maximum_of_peer:
+        return Refused(Refusal.LOCAL_LIMIT, f"associations of this peer open: {load.of_peer}")
     return None

@@ -38,6 +38,8 @@ class AssociationReport:
     """How often each DIMSE status other than Success was answered to C-STORE."""
     rejection: Rejection | None = None
     """What the peer was told, when the association was rejected."""
+    comment: str = ""
+    """And what it was not told: which limit, which rule. Nothing in it comes from the peer."""
 
 
 class ConnectionRefusal(StrEnum):

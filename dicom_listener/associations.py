@@ -113,7 +113,7 @@ class ConnectionHandler(RequestHandler):
             association.start()
             association.join()
             assert connection.tally is not None  # noqa: S101 (made with the association)
-            report = _report(association, connection.tally, connection.address)
+            report = _report(association, connection.tally, connection)
             log_association(report)
             room.on_association_end(report)
         finally:
@@ -177,7 +177,7 @@ def _end_waiting(event: evt.Event) -> None:
         event.assoc.dul.to_user_queue.put(nothing)
 
 
-def _report(association: Association, tally: Tally, address: str) -> AssociationReport:
+def _report(association: Association, tally: Tally, connection: Connection) -> AssociationReport:
     end = AssociationEnd.ABORTED
     if association.is_rejected:
         end = AssociationEnd.REJECTED
@@ -188,13 +188,14 @@ def _report(association: Association, tally: Tally, address: str) -> Association
         end=end,
         calling_ae_title=association.requestor.ae_title.strip(),
         called_ae_title="" if requested is None else requested.called_ae_title.strip(),
-        address=address,
+        address=connection.address,
         seconds=time.monotonic() - tally.began,
         bytes=tally.bytes,
         counts=dict(tally.counts),
         series_keys=frozenset(tally.series_keys),
         statuses=dict(tally.statuses),
         rejection=_rejection(association),
+        comment=connection.comment,
     )
 
 

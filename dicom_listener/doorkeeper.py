@@ -7,7 +7,7 @@ reject.
 import threading
 from collections import Counter
 
-from dicom_listener.admission import AdmissionRules, AssociationRequest, Load, Refusal, refusal
+from dicom_listener.admission import AdmissionRules, AssociationRequest, Load, Refused, refusal
 
 _PeerKey = tuple[str, str]
 """Calling AE title and address."""
@@ -22,7 +22,7 @@ class Doorkeeper:
         self._of_peer: Counter[_PeerKey] = Counter()
         self._lock = threading.Lock()
 
-    def admit(self, association: object, request: AssociationRequest) -> Refusal | None:
+    def admit(self, association: object, request: AssociationRequest) -> Refused | None:
         """Let the association in and count it, until `leave`; or say why not."""
         key = (request.calling_ae_title, request.address)
         with self._lock:

@@ -32,6 +32,7 @@ def log_association(report: AssociationReport) -> None:
         f"bytes={report.bytes}",
         *([f"statuses={statuses}"] if statuses else []),
         *([f"reason={report.rejection.reason}"] if report.rejection else []),
+        *([f'comment="{report.comment}"'] if report.comment else []),
         *([f"{name}={count}" for name, count in sorted(report.counts.items()) if count] or ["no instances"]),
     ]
     _log(logging.INFO, f"association {report.end}: {' '.join(parts)}", fields)
@@ -54,6 +55,7 @@ def association_fields(report: AssociationReport) -> dict[str, Any]:
         "reject_result": rejection.result if rejection else None,
         "reject_source": rejection.source if rejection else None,
         "reject_reason": rejection.reason if rejection else None,
+        "reject_comment": report.comment or None,
     }
 
 

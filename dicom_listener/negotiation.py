@@ -12,7 +12,7 @@ from pynetdicom.association import Association
 from pynetdicom.pdu import A_ASSOCIATE_RQ
 from pynetdicom.pdu_primitives import A_ASSOCIATE
 
-from dicom_listener.admission import AssociationRequest, Refusal
+from dicom_listener.admission import AssociationRequest, Refusal, Refused
 from dicom_listener.doorkeeper import Doorkeeper
 from dicom_listener.errors import in_short
 from dicom_listener.open_connections import Connection, OpenConnections
@@ -76,10 +76,11 @@ class Negotiation:
         found = self._judge(association, requested)
         if found is not None:
             self._connections.turned_away(self._connection)
-            association.acse.send_reject(*found.value)
+            self._connection.comment = found.comment
+            association.acse.send_reject(*found.refusal.value)
             association.kill()
 
-    def _judge(self, association: Any, requested: A_ASSOCIATE) -> Refusal | None:  # noqa: ANN401 (pynetdicom ships no types)
+    def _judge(self, association: Any, requested: A_ASSOCIATE) -> Refused | None:  # noqa: ANN401 (pynetdicom ships no types)
         try:
             association.requestor.ae_title = requested.calling_ae_title
             request = AssociationRequest(
@@ -92,4 +93,4 @@ class Negotiation:
             return self._doorkeeper.admit(association, request)
         except Exception as error:  # noqa: BLE001 (whom we cannot judge we do not let in)
             LOGGER.error("an association was rejected because judging it failed: %s", in_short(error))
-            return Refusal.UNDECIDED
+            return Refused(Refusal.UNDECIDED, "a failure of ours")

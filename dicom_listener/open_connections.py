@@ -36,6 +36,8 @@ class Connection:
     association: Any = None
     """pynetdicom's, once there is one."""
     tally: Tally | None = None
+    comment: str = ""
+    """Why its association was rejected, in our own words."""
 
     def cut(self) -> None:
         """Shut it down; whoever serves it notices, and closes it."""

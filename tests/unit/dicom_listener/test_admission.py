@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dicom_listener.admission import AdmissionRules, AssociationRequest, Load, Refusal, refusal
+from dicom_listener.admission import AdmissionRules, AssociationRequest, Load, Refusal
+from dicom_listener.admission import refusal as refused
 from dicom_listener.doorkeeper import Doorkeeper
 from dicom_listener.peers import Peer, network
 from dicom_listener.rejections import REJECTIONS, rejection
@@ -16,6 +17,12 @@ from dicom_listener.rejections import REJECTIONS, rejection
 NOBODY = Load(0, 0)
 REQUEST = AssociationRequest("PACS", "SEGWATCH", "10.1.2.3")
 HOME = Peer("PACS", ("10.1.2.0/24", "fd00::/8"))
+
+
+def refusal(request: AssociationRequest, rules: AdmissionRules, load: Load) -> Refusal | None:
+    found = refused(request, rules, load)
+    assert found is None or found.comment
+    return None if found is None else found.refusal
 
 
 def test_without_rules_everybody_comes_in() -> None:
@@ -100,6 +107,23 @@ def test_of_several_reasons_the_first_in_order_is_told(wrong: set[Refusal]) -> N
     assert refusal(request, rules, load) is expected
 
 
+@pytest.mark.parametrize(
+    ("request_", "load", "comment"),
+    [
+        (replace(REQUEST, address="192.0.2.1"), NOBODY, "a peer has this AE title, but not this address"),
+        (replace(REQUEST, calling_ae_title="Nobody"), NOBODY, "no peer has this AE title"),
+        (replace(REQUEST, called_ae_title="Nobody"), NOBODY, "own AE titles: SEGWATCH, CHEST"),
+        (REQUEST, Load(2, 0), "associations open: 2"),
+        (REQUEST, Load(1, 1), "associations of this peer open: 1"),
+    ],
+)
+def test_the_log_learns_what_the_peer_is_not_told(request_: AssociationRequest, load: Load, comment: str) -> None:
+    rules = AdmissionRules(("SEGWATCH", "CHEST"), (HOME,), True, maximum_associations=2, maximum_per_peer=1)
+    found = refused(request_, rules, load)
+    assert found is not None
+    assert found.comment == comment
+
+
 def test_every_triple_is_one_that_the_standard_names() -> None:
     assert {rejection(*one.value) for one in Refusal} <= set(REJECTIONS)
     for one in Refusal:
@@ -128,7 +152,7 @@ def test_the_doorkeeper_counts_what_is_inside(calls: list[tuple[str, str, bool]]
         key, number = (title, address), next(numbers)
         fits = len(inside) < total and [k for _, k in inside].count(key) < each
         found = doorkeeper.admit(number, AssociationRequest(title, "SEGWATCH", address))
-        assert found is (None if fits else Refusal.LOCAL_LIMIT)
+        assert (None if found is None else found.refusal) is (None if fits else Refusal.LOCAL_LIMIT)
         if fits:
             inside.append((number, key))
         else:

@@ -68,6 +68,7 @@ def test_an_association_that_stored_something(caplog: pytest.LogCaptureFixture) 
         "reject_result": None,
         "reject_source": None,
         "reject_reason": None,
+        "reject_comment": None,
     }
 
 

@@ -137,6 +137,17 @@ def test_over_a_limit_the_rejection_is_transient(listeners: Callable[..., Listen
         one.release()
 
 
+def test_the_log_says_more_than_the_peer_is_told(
+    listeners: Callable[..., Listener], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="dicom_listener")
+    listener = listeners(ScpSettings(peers=(Peer("PACS", ("192.0.2.1",)),)))
+    assert told(listener.associate()) == Refusal.CALLING_AE_TITLE.value
+    listener.scp.stop()
+    (line,) = (one.getMessage() for one in caplog.records if one.getMessage().startswith("association rejected"))
+    assert 'reason=calling-ae-title-not-recognized comment="a peer has this AE title, but not this address"' in line
+
+
 def test_a_judge_that_fails_lets_nobody_in(
     listener: Listener, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
