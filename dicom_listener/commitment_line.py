@@ -1,13 +1,13 @@
 """Reports on the association on which their request came, while it is open.
 
 pynetdicom's own `send_n_event_report` holds the association's loop until the answer is there: a peer that releases
-instead is not answered, and a C-STORE that comes first is taken for the answer. So here the loop pauses only while
-the request is sent, and the answer is seen as it comes in. That relies on internals of pynetdicom, see
+instead is not answered, and a C-STORE that comes first is taken for the answer. It also hands over a message fragment
+by fragment, and the answer to a C-STORE may come between two of them. So here the fragments are queued together, the
+loop goes on, and the answer is seen as it comes in. That relies on internals of pynetdicom, see
 tests/unit/dicom_listener/test_commitment_line.py.
 """
 
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -16,6 +16,7 @@ from typing import Any
 from pydicom.uid import UID
 from pynetdicom import evt
 from pynetdicom.association import Association
+from pynetdicom.dimse_messages import N_EVENT_REPORT_RQ
 from pynetdicom.dimse_primitives import N_EVENT_REPORT
 from pynetdicom.dsutils import encode
 
@@ -25,10 +26,10 @@ from dicom_listener.commitment_message import (
     STORAGE_COMMITMENT_PUSH_MODEL,
     event_information,
 )
+from dicom_listener.fast_intake import WakingQueue
 
 _N_EVENT_REPORT_RSP = 0x8100
-_PAUSE_SECONDS = 5.0
-"""How long the association's loop is waited for; it is busy with one request at most."""
+_N_ACTION_RSP = 0x8130
 
 
 @dataclass(slots=True)
@@ -45,12 +46,23 @@ class AssociationLine:
     """Told once that the association ended, before `on_answer` is told of what was not answered."""
     _sent: dict[int, str] = field(default_factory=dict)
     _last_message_id: int = 0
+    _is_answering: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def open(self) -> None:
         """Begin to listen for answers."""
         self.association.bind(evt.EVT_DIMSE_RECV, self._on_message)
+        self.association.bind(evt.EVT_DIMSE_SENT, self._on_sent)
         self.association.bind(evt.EVT_CONN_CLOSE, self._on_conn_close)
+
+    def expect_answer(self) -> None:
+        """A request came that is not answered yet."""
+        self._is_answering = True
+
+    @property
+    def is_answering(self) -> bool:
+        """Whether a request is not answered yet: its report must not go before the answer."""
+        return self._is_answering
 
     @property
     def is_open(self) -> bool:
@@ -77,25 +89,23 @@ class AssociationLine:
         request.AffectedSOPInstanceUID = STORAGE_COMMITMENT_INSTANCE
         request.EventTypeID = int(report.event_type)
         request.EventInformation = BytesIO(encoded)
-        if self._send_in_turn(request):
-            return True
-        with self._lock:
-            self._sent.pop(message_id, None)
-        return False
-
-    def _send_in_turn(self, request: N_EVENT_REPORT) -> bool:
-        association = self.association
-        association._reactor_checkpoint.clear()
-        try:
-            deadline = time.monotonic() + _PAUSE_SECONDS
-            while not association._is_paused and time.monotonic() < deadline:
-                time.sleep(0.0005)  # as pynetdicom waits for it
-            if not association.is_established or not association._is_paused:
-                return False
-            association.dimse.send_msg(request, self.context_id)
-        finally:
-            association._reactor_checkpoint.set()
+        if not self.is_open:
+            with self._lock:
+                self._sent.pop(message_id, None)
+            return False
+        self._queue(request)
         return True
+
+    def _queue(self, request: N_EVENT_REPORT) -> None:
+        message = N_EVENT_REPORT_RQ()
+        message.primitive_to_message(request)
+        fragments = list(message.encode_msg(self.context_id, self.association.dimse.maximum_pdu_size))
+        to_send = self.association.dul.to_provider_queue
+        with to_send.mutex:
+            to_send.queue.extend(fragments)
+            to_send.not_empty.notify()
+        if isinstance(to_send, WakingQueue):
+            to_send.wake()
 
     def _on_message(self, event: Any) -> None:  # noqa: ANN401 (pynetdicom ships no types)
         command = event.message.command_set
@@ -105,6 +115,10 @@ class AssociationLine:
             key = self._sent.pop(command.get("MessageIDBeingRespondedTo"), None)
         if key is not None:
             self.on_answer(key, command.get("Status"))
+
+    def _on_sent(self, event: Any) -> None:  # noqa: ANN401 (pynetdicom ships no types)
+        if event.message.command_set.get("CommandField") == _N_ACTION_RSP:
+            self._is_answering = False
 
     def _on_conn_close(self, _event: object) -> None:
         self.on_close()
@@ -138,6 +152,7 @@ class OpenLines:
                 )
                 line.open()
                 self._lines[association] = line
+            line.expect_answer()
             self._line_of[key] = line
 
     def find(self, key: str) -> AssociationLine | None:

@@ -32,6 +32,8 @@ LOGGER = logging.getLogger(__name__)
 
 LOOK_SECONDS = 60.0
 """How often the rows are looked at when nothing is known to be due: the clock may have jumped."""
+SOON_SECONDS = 0.05
+"""Wait for the answer to a request, before its report."""
 TROUBLE_SECONDS = 5.0
 """Wait after the database or the spool failed."""
 KEEP_SECONDS = 86400.0
@@ -176,9 +178,10 @@ class CommitmentReporter:
         line = self._lines.find(pending.key)
         if line is None:
             return False
-        if (quiet := line.quiet_seconds) < self._quiet_seconds:
+        left = self._quiet_seconds - line.quiet_seconds
+        if line.is_answering or left > 0:
             with self._engine.begin() as connection:
-                commitment_table.retry(connection, pending.key, at=now + self._quiet_seconds - quiet)
+                commitment_table.retry(connection, pending.key, at=now + max(left, SOON_SECONDS))
             return True
         report = self._judge(pending, forgotten)
         self._begin_try(pending)

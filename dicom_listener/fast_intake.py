@@ -71,17 +71,17 @@ class ActivityGate(threading.Event):
         return super().wait(timeout)
 
 
-class _WakingQueue(queue.Queue[Any]):
+class WakingQueue(queue.Queue[Any]):
     """A queue whose reader waits elsewhere."""
 
     def __init__(self, wake: Callable[[], None]) -> None:
         super().__init__()
-        self._wake = wake
+        self.wake = wake
 
     def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:  # noqa: ANN401 (as the base class)
         """Put an item and wake the reader."""
         super().put(item, block, timeout)
-        self._wake()
+        self.wake()
 
 
 class FastProvider(DULServiceProvider):
@@ -91,7 +91,7 @@ class FastProvider(DULServiceProvider):
         """`make_stores` is called once the association is established."""
         super().__init__(association)
         self.gate = ActivityGate(lambda: _seconds_left(self._idle_timer))
-        self.to_provider_queue = _WakingQueue(self._wake)
+        self.to_provider_queue = WakingQueue(self._wake)
         self._run_loop_delay = 0  # the wait is in `_process_recv_primitive`
         self._wakers: tuple[socket.socket, socket.socket] | None = None
         self._make_stores = make_stores

@@ -15,6 +15,7 @@ from pynetdicom.timer import Timer
 
 from dicom_listener.commitment import CommitmentReport, Reference
 from dicom_listener.commitment_line import AssociationLine, OpenLines
+from dicom_listener.fast_intake import WakingQueue
 
 REPORT = CommitmentReport("1.2.3", (Reference("1.2", "1.3"),), ())
 
@@ -24,22 +25,17 @@ class FakeAssociation:
 
     def __init__(self) -> None:
         self.is_established = True
-        self._is_paused = True
-        self._reactor_checkpoint = threading.Event()
-        self._reactor_checkpoint.set()
         self.handlers: dict[Any, Any] = {}
-        self.sent: list[tuple[Any, int]] = []
-        self.was_held: list[bool] = []
-        self.dimse = self
+        self.to_provider_queue: queue.Queue[Any] = queue.Queue()
+        self.maximum_pdu_size = 16_384
+        self.dimse = self.dul = self
 
     def bind(self, event: Any, handler: Any) -> None:
         self.handlers[event] = handler
 
-    def send_msg(self, request: Any, context_id: int) -> None:
-        self.was_held.append(not self._reactor_checkpoint.is_set())
-        self.sent.append((request, context_id))
-
-    def answer(self, message_id: int, status: int, command_field: int = 0x8100) -> None:
+    def answer(
+        self, message_id: int, status: int, command_field: int = 0x8100, event: Any = evt.EVT_DIMSE_RECV
+    ) -> None:
         class _Event:
             class message:  # noqa: N801 (an attribute of pynetdicom's event)
                 command_set = {  # noqa: RUF012 (read only)
@@ -48,7 +44,7 @@ class FakeAssociation:
                     "Status": status,
                 }
 
-        self.handlers[evt.EVT_DIMSE_RECV](_Event())
+        self.handlers[event](_Event())
 
     def close(self) -> None:
         self.is_established = False
@@ -68,13 +64,40 @@ def _line(association: Any, answers: "queue.Queue[tuple[str, int | None]]") -> A
     return line
 
 
-def test_the_loop_pauses_only_while_a_report_is_sent(answers: Any) -> None:
+def _sent(association: FakeAssociation) -> list[tuple[int, bytes]]:
+    """Presentation context and fragment, control header first, of each P-DATA that is queued."""
+    return [pair for one in association.to_provider_queue.queue for pair in one.presentation_data_value_list]
+
+
+def test_a_report_is_a_command_and_its_data_set_in_one_context(answers: Any) -> None:
     association = FakeAssociation()
     assert _line(association, answers).send("k", REPORT)
-    assert association.was_held == [True]
-    assert association._reactor_checkpoint.is_set()
-    ((request, context_id),) = association.sent
-    assert (request.MessageID, request.EventTypeID, context_id) == (1, 1, 5)
+    (first, command), (second, data_set) = _sent(association)
+    assert (first, second) == (5, 5)
+    assert (command[0], data_set[0]) == (0x03, 0x02)  # last fragment of a command, of a data set (PS3.8 annex E.2)
+    assert b"1.2.3" in data_set
+
+
+@pytest.mark.parametrize("waking", [True, False])
+def test_nobody_sees_a_part_of_a_report(answers: Any, waking: bool) -> None:
+    association = FakeAssociation()
+    association.maximum_pdu_size = 1024
+    seen: list[int] = []
+    if waking:
+        association.to_provider_queue = WakingQueue(lambda: seen.append(association.to_provider_queue.qsize()))
+    many = tuple(Reference("1.2", f"1.3.{number}") for number in range(1000))
+    reader = threading.Thread(target=lambda: seen.append(_size_when_filled(association.to_provider_queue)))
+    reader.start()
+    assert _line(association, answers).send("k", CommitmentReport("1.2.3", many, ()))
+    reader.join()
+    assert set(seen) == {len(_sent(association))}
+    assert len(_sent(association)) > 10
+
+
+def _size_when_filled(to_send: "queue.Queue[Any]") -> int:
+    with to_send.not_empty:
+        to_send.not_empty.wait_for(lambda: len(to_send.queue) > 0)
+        return len(to_send.queue)
 
 
 def test_answers_belong_to_their_requests_and_others_to_nobody(answers: Any) -> None:
@@ -99,7 +122,17 @@ def test_what_is_not_answered_is_told_when_the_association_ends(answers: Any) ->
     assert answers.get_nowait() == ("a", None)
     assert not line.is_open
     assert not line.send("b", REPORT)
-    assert len(association.sent) == 1
+    assert len(_sent(association)) == 2  # the first one's command and data set
+
+
+def test_a_report_waits_for_the_answer_to_its_request(answers: Any) -> None:
+    association = FakeAssociation()
+    line = _line(association, answers)
+    line.expect_answer()
+    association.answer(1, 0x0000, command_field=0x8001, event=evt.EVT_DIMSE_SENT)  # of a C-STORE
+    assert line.is_answering
+    association.answer(2, 0x0000, command_field=0x8130, event=evt.EVT_DIMSE_SENT)
+    assert not line.is_answering
 
 
 def test_open_lines_end_with_their_association(answers: Any) -> None:
@@ -122,12 +155,16 @@ def test_open_lines_end_with_their_association(answers: Any) -> None:
 
 def test_pynetdicom_has_what_it_relies_on() -> None:
     association = Association(AE(), "requestor")
-    assert isinstance(association._reactor_checkpoint, threading.Event)
-    assert association._is_paused in (True, False)
     assert isinstance(association.dul._idle_timer, Timer)
-    reactor = inspect.getsource(Association._run_reactor)
-    wait = "self._is_paused = True\n            self._reactor_checkpoint.wait()\n            self._is_paused = False"
-    assert wait in reactor
+    assert type(association.dul.to_provider_queue) is queue.Queue
+    # what is queued is sent before more is received, so before a C-STORE is answered in the provider's thread
+    reactor = inspect.getsource(DULServiceProvider.run_reactor)
+    assert "if self._process_recv_primitive():" in reactor
+    assert "elif self._is_transport_event():" in reactor
+    assert "self.to_provider_queue.put(primitive)" in inspect.getsource(DULServiceProvider.send_pdu)
+    send = inspect.getsource(DIMSEServiceProvider.send_msg)
+    assert "self.dul.send_pdu(pdata)" in send
+    assert "EVT_DIMSE_SENT" in send
     # an answer that nobody waits for is told and dropped
     assert "if not msg.is_valid_request" in inspect.getsource(Association._serve_request)
     assert "EVT_DIMSE_RECV" in inspect.getsource(DIMSEServiceProvider.receive_primitive)

@@ -260,6 +260,19 @@ def test_a_sender_that_releases_instead_of_answering_is_let_go(committing: Make,
     assert not sender.next_report().on_own_association
 
 
+def test_reports_and_answers_to_stores_that_go_on_do_not_mix(committing: Make, scu: Callable[..., Scu]) -> None:
+    listener = committing(quiet_seconds=0.0)
+    sender = scu(listener)
+    association = sender.associate()
+    many = [(CT, uid(number)) for number in range(100)]
+    for turn in range(10):
+        assert ask(association, f"1.2.{turn}", *many) == 0x0000
+        for number in range(3):
+            assert send(association, data_set(3 * turn + number)).Status == 0x0000
+    assert {sender.next_report().transaction_uid for _ in range(10)} == {f"1.2.{turn}" for turn in range(10)}
+    association.release()
+
+
 def test_no_uid_and_no_traceback_is_logged(
     committing: Make, scu: Callable[..., Scu], caplog: pytest.LogCaptureFixture
 ) -> None:
