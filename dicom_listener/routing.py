@@ -143,7 +143,7 @@ def _extent(traits: SeriesTraits, rules: RoutingRules) -> Iterator[Reason]:
     if traits.n_without_geometry == traits.n_instances:
         return  # nothing is known of it, which has been told
     if traits.n_positions < rules.minimum_slices:
-        detail = f"slice positions: {traits.n_positions}, at least {rules.minimum_slices} are needed"
+        detail = f"{traits.n_positions} of at least {rules.minimum_slices} slice positions"
         yield from _reason(RoutingReason.TOO_FEW_SLICES, detail)
     if traits.length_mm < rules.minimum_length_mm - LENGTH_TOLERANCE_MM:
         detail = f"{traits.length_mm:.0f} mm long, at least {rules.minimum_length_mm:g} mm are needed"
