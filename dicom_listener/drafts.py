@@ -28,8 +28,6 @@ class Draft:
     """What was appended so far, bytes."""
     _written: int = 0
     _written_back: int = 0
-    has_moved: bool = False
-    """Whether the temporary name is given up already."""
 
     def append(self, data: memoryview) -> None:
         """Append to the file; what does not fill a block stays in memory until `flush`.
@@ -48,6 +46,14 @@ class Draft:
             if used + n_bytes == BLOCK_BYTES:
                 self.flush()
 
+    def patch(self, offset: int, data: bytes) -> None:
+        """Change what was appended before; raises as `append` does."""
+        if offset >= self._written:
+            self._block[offset - self._written : offset - self._written + len(data)] = data
+        else:
+            with disk_errors_in_words(self._drafts.root):
+                os.pwrite(self.descriptor, data, offset)
+
     def flush(self) -> None:
         """Write what is in memory; raises as `append` does."""
         with disk_errors_in_words(self._drafts.root):
@@ -58,14 +64,13 @@ class Draft:
             self._written_back = self._written
 
     def close(self) -> None:
-        """Close the file, and remove it if it has only its temporary name; may be called again."""
+        """Close the file and remove its temporary name, and so the file if it has no other; may be called again."""
         if self.descriptor < 0:
             return
         os.close(self.descriptor)
         self.descriptor = -1
-        if not self.has_moved:
-            with suppress(OSError):  # what cannot be removed now is removed by the next recovery
-                self.path.unlink()
+        with suppress(OSError):  # what cannot be removed now is removed by the next recovery
+            self.path.unlink()
         self._drafts.give_back(self._block)
 
 

@@ -17,12 +17,6 @@ PIECE = 128 * 1024
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 
 _libc = ctypes.CDLL(None, use_errno=True)
-_AT_FDCWD = -100
-_RENAME_NOREPLACE = 1
-_NO_RENAME_NOREPLACE = {errno.EINVAL, errno.ENOSYS}
-_renameat2 = getattr(_libc, "renameat2", None)  # Linux, glibc 2.28
-if _renameat2 is not None:
-    _renameat2.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint]
 _SYNC_FILE_RANGE_WRITE = 2
 _sync_file_range = getattr(_libc, "sync_file_range", None)  # Linux
 if _sync_file_range is not None:
@@ -71,27 +65,18 @@ def start_writeback(descriptor: int, offset: int, length: int) -> None:
         _sync_file_range(descriptor, offset, length, _SYNC_FILE_RANGE_WRITE)  # a hint: its failure costs time only
 
 
-def move_to_new_name(source: Path, target: Path) -> None:
-    """Rename a file in one step, but never onto another one.
-
-    Raises:
-        FileExistsError: the name is taken.
-        OSError: the disk failed.
-    """
-    if _renameat2 is not None:
-        names = os.fsencode(source), os.fsencode(target)
-        if _renameat2(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_NOREPLACE) == 0:
-            return
-        number = ctypes.get_errno()
-        if number not in _NO_RENAME_NOREPLACE:
-            raise OSError(number, os.strerror(number))
-    os.link(source, target)
-    source.unlink()
+def sync_file(path: Path) -> None:
+    """Make a file's content durable."""
+    _sync(path, 0)
 
 
 def sync_folder(folder: Path) -> None:
     """Make the names in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    _sync(folder, os.O_DIRECTORY)
+
+
+def _sync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | flags)
     try:
         os.fsync(descriptor)
     finally:

@@ -9,9 +9,9 @@ from typing import Self
 
 from dicom_listener.drafts import Draft
 from dicom_listener.errors import InvalidInstanceError
-from dicom_listener.files import disk_errors_in_words, move_to_new_name
+from dicom_listener.files import disk_errors_in_words
 from dicom_listener.identifiers import Identifiers
-from dicom_listener.part10 import encode_file_meta, read_identifiers, scan_head
+from dicom_listener.part10 import LENGTH_BYTES, encode_file_meta, encode_length, read_identifiers, scan_head
 from dicom_listener.stored import StoredInstance, StoreRequest
 
 _HEAD_BYTES = 16 * 1024
@@ -22,7 +22,7 @@ _CHECK_BYTES = 64 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class WholeFile:
-    """A complete Part 10 file whose content is durable under a temporary name."""
+    """A complete Part 10 file under a temporary name; neither its content nor its name is durable yet."""
 
     draft: Draft
     request: StoreRequest
@@ -40,20 +40,24 @@ class WholeFile:
         """Length of the file."""
         return self.draft.size
 
-    def move_to(self, name: Path) -> None:
-        """Give the file its final name, in one step.
+    def link_to(self, name: Path) -> None:
+        """Give the file its final name, in one step; unlike a rename this never replaces another file.
 
         Raises:
-            FileExistsError: the name is taken; the file is where it was.
+            FileExistsError: the name is taken.
             OSError: the disk failed.
         """
-        move_to_new_name(self.draft.path, name)
-        self.draft.has_moved = True
+        os.link(self.path, name)
+
+    def sync(self) -> None:
+        """Make the content durable. Raises OSError: the disk failed, and what it holds is not known."""
+        os.fdatasync(self.draft.descriptor)
 
     def replace(self, name: Path) -> None:
-        """Give the file a name that another one has, which is gone then."""
-        self.draft.path.replace(name)
-        self.draft.has_moved = True
+        """Give the file a name that another one has, which loses it."""
+        other = self.path.with_suffix(".replacing")
+        os.link(self.path, other)
+        other.replace(name)
 
 
 class IncomingFile:
@@ -79,7 +83,7 @@ class IncomingFile:
         self._check_room = check_room
         self._check_at = _CHECK_BYTES
         self._head = b""
-        meta = encode_file_meta(request)
+        meta = encode_file_meta(request, data_set_bytes=0)
         self._data_set_offset = len(meta)
         draft.append(memoryview(meta))
 
@@ -105,12 +109,13 @@ class IncomingFile:
             SpoolFullError: the disk is full.
             SpoolError: the disk failed otherwise.
         """
-        self._draft.flush()
+        draft, begin = self._draft, self._data_set_offset
+        draft.patch(begin - LENGTH_BYTES, encode_length(draft.size - begin))
+        draft.flush()
         with disk_errors_in_words(self._root):
             identifiers = scan_head(self._head, self._request.transfer_syntax_uid) or self._read_identifiers()
             self._refuse_contradiction(identifiers)
-            os.fdatasync(self._draft.descriptor)
-            return self._place(WholeFile(self._draft, self._request, identifiers, self._data_set_offset))
+            return self._place(WholeFile(draft, self._request, identifiers, begin))
 
     def _read_identifiers(self) -> Identifiers:
         with self._draft.path.open("rb") as file:

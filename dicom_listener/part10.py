@@ -32,10 +32,12 @@ PREFIX = bytes(128) + b"DICM"
 HEAD_LIMIT = 16 * 1024 * 1024
 """How much of a deflated data set is inflated at most to find its identifiers, bytes: a bomb must not fill memory."""
 _FILE_META_LIMIT = 64 * 1024
+LENGTH_BYTES = 8
 
 _MEDIA_STORAGE_SOP_CLASS_UID = 0x00020002
 _MEDIA_STORAGE_SOP_INSTANCE_UID = 0x00020003
 _TRANSFER_SYNTAX_UID = 0x00020010
+_PRIVATE_INFORMATION = 0x00020102
 _SENDING_AE_TITLE = 0x00020017
 _RECEIVING_AE_TITLE = 0x00020018
 _SOP_CLASS_UID = 0x00080016
@@ -50,10 +52,15 @@ _UID = re.compile(r"[0-9.]{1,64}")
 """Digits and dots, 64 at most (PS3.5 section 9.1); leading zeros are seen in practice and do no harm."""
 
 
-def encode_file_meta(request: StoreRequest) -> bytes:
+def encode_file_meta(request: StoreRequest, data_set_bytes: int | None = None) -> bytes:
     """Encode preamble, prefix and File Meta Information (PS3.10 section 7.1) for a data set stored as received.
 
     Written out by hand: pydicom takes 0.6 ms for it, a third of what an instance may cost on the way in.
+
+    Args:
+        request: what is known of the instance.
+        data_set_bytes: length of the data set. It is written last, as `encode_length` does, so that it can be filled
+            in when it is known; None leaves it out.
     """
     elements = b"".join(
         (
@@ -67,7 +74,19 @@ def encode_file_meta(request: StoreRequest) -> bytes:
             _element(0x0018, b"AE", request.called_ae_title),
         )
     )
+    if data_set_bytes is not None:
+        elements += _element(0x0100, b"UI", IMPLEMENTATION_CLASS_UID)  # Private Information Creator UID
+        elements += struct.pack("<HH2sHL", 2, 0x0102, b"OB", 0, LENGTH_BYTES) + encode_length(data_set_bytes)
     return PREFIX + struct.pack("<HH2sHL", 2, 0x0000, b"UL", 4, len(elements)) + elements
+
+
+def encode_length(data_set_bytes: int) -> bytes:
+    """Encode the length of a data set: the last `LENGTH_BYTES` before the data set begins.
+
+    By it a file is known to be whole. An instance has its name before its content is durable, and a computer that
+    loses its power between may come back with a shorter file.
+    """
+    return struct.pack("<Q", data_set_bytes)
 
 
 def _element(number: int, vr: bytes, text: str) -> bytes:
@@ -88,6 +107,7 @@ def read_file_meta(file: BinaryIO) -> StoreRequest:
     group_length = file.read(12)[-4:]
     elements = io.BytesIO(file.read(min(int.from_bytes(group_length, "little"), _FILE_META_LIMIT)))
     meta = _read(elements, explicit=True, little_endian=True, stop_after=0x0002FFFF)
+    _refuse_a_part(file, meta)
     return StoreRequest(
         sop_class_uid=_uid(meta, _MEDIA_STORAGE_SOP_CLASS_UID),
         sop_instance_uid=_uid(meta, _MEDIA_STORAGE_SOP_INSTANCE_UID),
@@ -95,6 +115,19 @@ def read_file_meta(file: BinaryIO) -> StoreRequest:
         calling_ae_title=_text(meta, _SENDING_AE_TITLE),
         called_ae_title=_text(meta, _RECEIVING_AE_TITLE),
     )
+
+
+def _refuse_a_part(file: BinaryIO, meta: Dataset) -> None:
+    """Raise where the length that the file says is not the one it has."""
+    element = meta.get_item(_PRIVATE_INFORMATION)
+    value = None if element is None else element.value
+    if not isinstance(value, bytes) or len(value) != LENGTH_BYTES:
+        return  # written by a version that did not say it
+    begin = file.tell()
+    has_bytes = file.seek(0, io.SEEK_END) - begin
+    file.seek(begin)
+    if has_bytes != int.from_bytes(value, "little"):
+        raise UnreadableInstanceError("a file of the spool is not whole: the computer stopped while it was received")
 
 
 def read_identifiers(file: BinaryIO, transfer_syntax_uid: str) -> Identifiers:

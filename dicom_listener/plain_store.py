@@ -100,6 +100,7 @@ class PlainStores:
         self._arriving: _Arriving | None = None
         self._n_pdus_before = 0
         self._draft: Draft | None = None
+        self._answered: Reception | None = None
 
     @property
     def n_pdus(self) -> int:
@@ -120,13 +121,20 @@ class PlainStores:
             self._arriving = None
 
     def prepare(self) -> None:
-        """Make ready for the next instance: to be called once the one before is answered."""
+        """Tidy up behind an instance and make ready for the next, to be called when the answer is sent."""
+        self._tidy()
         if self._draft is None:
             self._draft = self._service.prepare()
+
+    def _tidy(self) -> None:
+        if self._answered is not None:
+            self._answered.discard()
+            self._answered = None
 
     def close(self) -> None:
         """The association is over."""
         self.discard()
+        self._tidy()
         if self._draft is not None:
             self._draft.close()
             self._draft = None
@@ -174,8 +182,9 @@ class PlainStores:
         if is_too_long:
             LOGGER.warning("a data set of more than %d bytes ended its association", self._maximum_instance_bytes)
         elif stream.state is StreamState.COMPLETE:
-            answer = arriving.reception.finish()
-            self.discard()
+            answer = arriving.reception.settle()
+            self._n_pdus_before += stream.n_pdus
+            self._arriving, self._answered = None, arriving.reception
             response = encode_c_store_response(arriving.request, arriving.context_id, answer.status, answer.comment)
             return Turn(taken, Next.GO_ON, response)
         elif stream.state is StreamState.MORE:

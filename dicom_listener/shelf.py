@@ -3,11 +3,12 @@
 import hashlib
 import logging
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
 from dicom_listener.errors import InvalidInstanceError, SpoolError
-from dicom_listener.files import PIECE, is_same_content, sync_folder
+from dicom_listener.files import PIECE, is_same_content, sync_file, sync_folder
 from dicom_listener.incoming import WholeFile
 from dicom_listener.part10 import read_file_meta
 from dicom_listener.series import ReceivedInstance, series_key
@@ -17,6 +18,7 @@ LOGGER = logging.getLogger(__name__)
 
 CONFLICTS = "conflicts"
 """Folder below that of a series, for instances whose UID is taken by another content."""
+_SYNCS_AT_ONCE = 16
 _ATTEMPTS = 5
 """How often an instance is filed when its folder is purged by another process at the same moment."""
 
@@ -33,6 +35,7 @@ class Shelf:
         self._root = root
         self._durable_folders: set[str] = set()
         self._folders_lock = threading.Lock()
+        self._syncs = ThreadPoolExecutor(_SYNCS_AT_ONCE, thread_name_prefix="spool-sync")
 
     def place(self, whole: WholeFile) -> StoredInstance:
         """Give the instance its name; the name is durable when this returns.
@@ -45,8 +48,8 @@ class Shelf:
         key = series_key(identifiers.study_instance_uid, identifiers.series_instance_uid)
         for _ in range(_ATTEMPTS):
             try:
-                path, outcome = self._link(whole, key)
-                sync_folder(path.parent)  # for a duplicate too: its first copy may not be synced yet
+                path, outcome = self._name(whole, key)
+                self._make_durable(whole, path, outcome)
                 break
             except FileNotFoundError:
                 self.forget_folder(key)  # purged meanwhile: file it into a new folder
@@ -76,11 +79,27 @@ class Shelf:
             sync_folder(self._root)
             self._durable_folders.add(key)
 
-    def _link(self, whole: WholeFile, key: str) -> tuple[Path, StoreOutcome]:
+    def _make_durable(self, whole: WholeFile, path: Path, outcome: StoreOutcome) -> None:
+        """Make content and name durable, both at the same time: one after the other costs a sender twice the wait."""
+        folder = self._syncs.submit(sync_folder, path.parent)
+        try:
+            if outcome is StoreOutcome.STORED:
+                whole.sync()
+            else:  # perhaps one that was here before, and is not durable yet
+                sync_file(path)
+        except OSError:
+            if outcome is StoreOutcome.STORED:
+                # the kernel takes for written what it could not write: a second try must not find this file
+                path.unlink(missing_ok=True)
+            raise
+        finally:
+            folder.result()
+
+    def _name(self, whole: WholeFile, key: str) -> tuple[Path, StoreOutcome]:
         path = instance_path(self._root, key, whole.identifiers.sop_instance_uid)
         self._make_durable_folder(key)
         try:
-            whole.move_to(path)
+            whole.link_to(path)
         except FileExistsError:
             return _settle(whole, path)
         return path, StoreOutcome.STORED
@@ -104,7 +123,7 @@ def _settle(whole: WholeFile, path: Path) -> tuple[Path, StoreOutcome]:
     sync_folder(path.parent)
     apart = folder / f"{path.stem}-{_content_hash(whole)}.dcm"
     with suppress(FileExistsError):  # the same conflict again
-        whole.move_to(apart)
+        whole.link_to(apart)
     return apart, StoreOutcome.CONFLICT
 
 

@@ -2,7 +2,8 @@
 
 Layout, `ROOT/<series key>/<SHA-256 of the SOP Instance UID>.dcm`; UIDs never become paths. A file is DICOM Part 10:
 our own File Meta Information and the data set exactly as it was sent. An instance gets its name in one step, when it
-is whole and durable (it is renamed from `ROOT/.incoming`), so a name always stands for a whole instance.
+is whole, by a hard link from `ROOT/.incoming`. Name and content are made durable together before Success is answered;
+if the power fails between, a file may come back without its end, which its File Meta Information tells.
 """
 
 import fcntl

@@ -75,19 +75,24 @@ class Reception:
             self._fail(error)
 
     def finish(self) -> StoreAnswer:
-        """Make the instance durable; when this returns Success, it is."""
+        """Make the instance durable and tidy up; when this returns Success, it is."""
+        answer = self.settle()
+        self.discard()
+        return answer
+
+    def settle(self) -> StoreAnswer:
+        """As `finish`, for those who call `discard` themselves: once the sender has its answer."""
         try:
             if self._file is not None:
                 self._service.note(self._file.commit(), self._tally)
         except Exception as error:  # noqa: BLE001 (last resort: the association goes on, the sender is told)
             self._fail(error)
-        self._open.close()
         if self._error is None:
             return StoreAnswer(SUCCESS)
         return _failure(self._error, self._tally)
 
     def discard(self) -> None:
-        """Drop what arrived: the association broke off."""
+        """Tidy up; drops what arrived unless it was finished."""
         self._file = None
         self._open.close()
 

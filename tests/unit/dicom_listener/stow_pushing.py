@@ -30,7 +30,7 @@ def part10(number: int = 1, **changes: Any) -> bytes:
 
 
 def file_of(request: StoreRequest, data_set: bytes) -> bytes:
-    return encode_file_meta(request) + data_set
+    return encode_file_meta(request, len(data_set)) + data_set
 
 
 def multipart(*files: bytes, head: str = "Content-Type: application/dicom\r\n", boundary: str = BOUNDARY) -> bytes:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pydicom import dcmread
 
-from dicom_listener import files, incoming
+from dicom_listener import files
 from dicom_listener.errors import InvalidInstanceError, SpoolError, SpoolFullError, UnknownSeriesError
 from dicom_listener.part10 import encode_file_meta
 from dicom_listener.series import series_key
@@ -38,7 +38,7 @@ def test_an_instance_is_stored_as_received(spool: Spool) -> None:
     assert stored.series_key == KEY
     assert stored.calling_ae_title == "PACS"
     content = stored.instance.path.read_bytes()
-    assert content == encode_file_meta(wanted) + encoded
+    assert content == encode_file_meta(wanted, len(encoded)) + encoded
     assert len(content) == stored.instance.size_bytes
     assert stored.instance.path.parent == spool.root / KEY
     assert uid(7) not in str(stored.instance.path)
@@ -56,27 +56,53 @@ def test_fragments_make_the_same_file_as_one_piece(spool: Spool, tmp_path: Path)
     assert stored.instance.size_bytes == whole.instance.size_bytes
 
 
-def test_data_and_name_reach_the_disk_in_order_before_success(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_data_and_name_reach_the_disk_before_success(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
     steps: list[str] = []
 
     def recorded(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
         def call(*arguments: Any) -> Any:
             target = arguments[-1]
             suffix = f" {Path(f'/proc/self/fd/{target}').readlink().name}" if name == "fsync" else ""
+            original(*arguments)
             steps.append(name + suffix)
-            return original(*arguments)
 
         return call
 
-    for name in ("fdatasync", "fsync"):
+    for name in ("fdatasync", "fsync", "link"):
         monkeypatch.setattr(os, name, recorded(name, getattr(os, name)))
-    monkeypatch.setattr(incoming, "move_to_new_name", recorded("rename", files.move_to_new_name))
     spool.store(*instance(1))
-    # the data first, the folder's own name before what is filed in it, and last the name of the instance
-    assert steps == ["fdatasync", "fsync spool", "rename", f"fsync {KEY}"]
+    # the folder's own name before what is filed in it; content and name of the instance at the same time
+    assert steps[:2] == ["fsync spool", "link"]
+    assert sorted(steps[2:]) == ["fdatasync", f"fsync {KEY}"]
     steps.clear()
     spool.store(*instance(2))
-    assert steps == ["fdatasync", "rename", f"fsync {KEY}"]
+    assert steps[0] == "link"
+    assert sorted(steps[1:]) == ["fdatasync", f"fsync {KEY}"]
+
+
+def test_a_duplicate_is_durable_before_success_too(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = spool.store(*instance(1))
+    synced: list[str] = []
+    fsync = os.fsync
+
+    def record(descriptor: int) -> None:
+        fsync(descriptor)
+        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
+
+    monkeypatch.setattr(os, "fsync", record)
+    assert spool.store(*instance(1)).outcome is StoreOutcome.DUPLICATE
+    assert sorted(synced) == sorted([first.instance.path.name, KEY])
+
+
+@pytest.mark.parametrize("length", [0, 100, -1])
+def test_what_lost_its_end_with_the_power_is_no_instance_and_is_replaced(spool: Spool, length: int) -> None:
+    path = spool.store(*instance(1)).instance.path
+    content = path.read_bytes()
+    path.write_bytes(content[:length])
+    assert spool.load(KEY) == ()
+    assert spool.store(*instance(1)).outcome is StoreOutcome.STORED
+    assert path.read_bytes() == content
+    assert spool.conflicts(KEY) == []
 
 
 def test_the_same_data_set_again_is_accepted_once(spool: Spool) -> None:
@@ -140,9 +166,7 @@ def test_what_is_not_committed_leaves_nothing(spool: Spool) -> None:
     assert _all_files(spool) == []
 
 
-@pytest.mark.parametrize(
-    "step", ["os.open", "os.write", "os.fdatasync", "dicom_listener.incoming.move_to_new_name", "os.fsync"]
-)
+@pytest.mark.parametrize("step", ["os.open", "os.write", "os.fdatasync", "os.link", "os.fsync"])
 @pytest.mark.parametrize(
     ("number", "expected"),
     [
