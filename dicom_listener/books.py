@@ -3,59 +3,30 @@
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from enum import StrEnum
-from pathlib import Path
 
 from sqlalchemy import Connection, Engine
 
 from dicom_listener import state
-from dicom_listener.completion import Arrival, CompletionRule, SeriesCompletion
-from dicom_listener.event_log import log_conflict, log_late, log_series
+from dicom_listener.association_report import AssociationEnd, AssociationReport
+from dicom_listener.completion import Arrival, SeriesCompletion
+from dicom_listener.completion_rule import CompletionRule
+from dicom_listener.early_evidence import SlicePlaces, claimed_count
+from dicom_listener.event_log import log_conflict, log_late, log_reopened, log_series
+from dicom_listener.followed import Followed, follow, progress_of, received, report_of
+from dicom_listener.intake_events import CountAnswer, CountQuestion, IntakeEvent, IntakeEventKind, OpenSeries
 from dicom_listener.series import ReceivedSeries
-from dicom_listener.series_report import SeriesReport
+from dicom_listener.series_rows import SeriesState, Standing, standing, takes
 from dicom_listener.spool import Spool
 from dicom_listener.stored import StoredInstance, StoreOutcome
+from dicom_listener.taken_up import TakenUp, take_up
+
+__all__ = ["Books", "IntakeEvent", "IntakeEventKind", "OpenSeries"]
 
 LOGGER = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class OpenSeries:
-    """The series that are being received at one moment."""
-
-    count: int
-    oldest_at: float | None
-    """When the first instance of the one that waits longest came, Unix time in seconds; None when there is none."""
-
-
-class IntakeEventKind(StrEnum):
-    """What the intake tells its observer."""
-
-    COMPLETE = "complete"
-    LATE = "late"
-    CONFLICT = "conflict"
-    POSTPONED = "postponed"
-    """A complete series could not be handed over; it is tried again."""
-
-
-@dataclass(frozen=True, slots=True)
-class IntakeEvent:
-    """Something happened to a series; told after it was committed."""
-
-    kind: IntakeEventKind
-    series_key: str
-    version: int
-    series: SeriesReport | None = None
-    """With COMPLETE."""
-
-
-@dataclass(slots=True)
-class _Stamps:
-    """Wall-clock times and the sender of a series, for its row."""
-
-    calling_ae_title: str
-    first_at: float
-    last_at: float
+def _nobody_is_asked(_ae_title: str) -> bool:
+    return False
 
 
 @dataclass(slots=True)
@@ -72,9 +43,11 @@ class Books:
     """Called inside the transaction that makes the series complete."""
     tell: Callable[[IntakeEvent], None]
     clock: Callable[[], float]
+    may_ask: Callable[[str], bool] = _nobody_is_asked
+    """Whether the sender of this AE title can be asked how many instances a series has."""
     completion: SeriesCompletion = field(init=False)
-    _stamps: dict[str, _Stamps] = field(default_factory=dict)
-    _conflicts: dict[str, set[Path]] = field(default_factory=dict)
+    _places: SlicePlaces = field(default_factory=SlicePlaces)
+    _followed: dict[str, Followed] = field(default_factory=dict)
     _unsaved: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -90,12 +63,12 @@ class Books:
         removed = self.spool.recover()
         keys = self.spool.series_keys()
         for key in keys:
-            self._introduce(key, now=now)
+            self._follow_anew(key, now=now)
         with self.engine.begin() as connection:
-            for row in state.list_series(connection, [state.SeriesState.RECEIVING]):
+            for row in state.list_series(connection, [SeriesState.RECEIVING]):
                 if row.series_key not in keys:  # its folder was removed by hand
                     state.mark_purged(connection, row.series_key, now=self.clock())
-        self.save()
+        self.save(now=now)
         LOGGER.info("spool recovered: %d series, %d unfinished pieces removed", len(keys), removed)
 
     def absorb(self, stored: StoredInstance, *, now: float) -> None:
@@ -105,21 +78,44 @@ class Books:
             SpoolError: the spool cannot be read.
             sqlalchemy.exc.SQLAlchemyError: the state cannot be read; the same instance may be given again.
         """
-        key = stored.series_key
-        is_followed_complete = self.completion.knows(key) and not self.completion.is_receiving(key)
-        if is_followed_complete and stored.outcome is StoreOutcome.STORED and self._is_outdated(key):
-            self._drop(key)
-        if not self.completion.knows(key):
-            self._introduce(key, now=now)
-        self._stamps[key].last_at = self.clock()
-        if stored.outcome is StoreOutcome.CONFLICT:
+        key, uid = stored.series_key, stored.instance.sop_instance_uid
+        is_conflict = stored.outcome is StoreOutcome.CONFLICT
+        is_known = not is_conflict and self.completion.is_member(key, uid)
+        if not self.completion.knows(key) or (not is_known and self._must_follow_anew(key)):
+            self._follow_anew(key, now=now)
+        if is_conflict:
             self._take_conflict(stored, now=now)
-        elif self.completion.add(key, stored.instance, now=now) is Arrival.LATE:
+            return
+        arrival = self.completion.add(key, stored.instance, now=now)
+        if self.completion.is_receiving(key):
+            self._followed[key].last_at = self.clock()
+            self._unsaved.add(key)
+        elif arrival is Arrival.LATE:
             log_late(key, self.completion.version(key))
             self._unsaved.add(key)
             self._tell(IntakeEventKind.LATE, key)
-        else:
-            self._unsaved.add(key)
+
+    def association_ended(self, report: AssociationReport, *, now: float) -> None:
+        """Take note that a sender is done: by setting, that ends the wait for a stack without a gap.
+
+        Only a release says so. After an abort the sender is likely to come back with the rest.
+        """
+        minimum = self.rule.closed_minimum_slices
+        if minimum is None or report.end is not AssociationEnd.RELEASED:
+            return
+        for key in sorted(report.series_keys):
+            if self.completion.is_receiving(key):
+                instances = self.completion.instances(key)
+                if len(instances) >= minimum and self._places.are_closed(key, instances, minimum):
+                    self.completion.close(key, now=now)
+
+    def questions(self, *, now: float) -> list[CountQuestion]:
+        """What senders are to be asked now; each question is given once."""
+        return [self._question(key) for key in self.completion.to_ask(now)]
+
+    def take_answer(self, answer: CountAnswer) -> None:
+        """Take what a sender answered; nothing happens when the version is complete meanwhile."""
+        self.completion.answer(answer.series_key, answer.version, answer.count)
 
     def complete(self, key: str, *, now: float) -> None:
         """Hand over a series that is due, in one transaction with whatever `on_complete` writes.
@@ -132,22 +128,23 @@ class Books:
             LOGGER.warning("series was purged while it was received: series=%s", key)
             self._drop(key)
             return
+        ending, expected = self.completion.ending(key), self.completion.expected(key)
+        handed_over = False
         with self.engine.begin() as connection:
-            handed_over = state.complete(connection, series, self._progress(key, series))
+            still_open = takes(state.latest(connection, key, lock=True), series.version)
+            if still_open:
+                progress = progress_of(series, self._followed[key])
+                handed_over = state.complete(connection, series, progress, ended_by=ending, expected=expected)
             if handed_over:
                 self.on_complete(connection, series)
+        if not still_open:
+            self._follow_anew(key, now=now)
+            return
         self.completion.complete(key, frozenset(instance.sop_instance_uid for instance in series.instances), now=now)
         self._unsaved.discard(key)
+        self._places.forget(key)
         if handed_over:
-            report = SeriesReport(
-                key=key,
-                version=series.version,
-                calling_ae_title=series.calling_ae_title,
-                instances=len(series.instances),
-                conflicts=len(self._conflicts.get(key, ())),
-                bytes=sum(instance.size_bytes for instance in series.instances),
-                seconds=max(0.0, series.completed_at - self._stamps[key].first_at),
-            )
+            report = report_of(series, self._followed[key], ending, expected)
             log_series(report)
             self.tell(IntakeEvent(IntakeEventKind.COMPLETE, key, series.version, report))
 
@@ -156,113 +153,106 @@ class Books:
         self.completion.postpone(key, until=until)
         self._tell(IntakeEventKind.POSTPONED, key)
 
-    def save(self) -> None:
+    def save(self, *, now: float) -> None:
         """Write the progress of every series that changed since, in one transaction.
 
         Raises:
+            SpoolError: the spool cannot be read.
             sqlalchemy.exc.SQLAlchemyError: the state cannot be written; the same is tried at the next call.
         """
         if not self._unsaved:
             return
         with self.engine.begin() as connection:
-            for key in self._unsaved:
-                if self.completion.is_receiving(key):
-                    state.save_progress(connection, self._progress(key, self._received(key)))
-                else:
-                    state.count_extra(
-                        connection,
-                        key,
-                        self.completion.version(key),
-                        n_late=len(self.completion.late(key)),
-                        n_conflicts=len(self._conflicts.get(key, ())),
-                        last_at=self._stamps[key].last_at,
-                    )
-        self._unsaved.clear()
+            outdated = [key for key in sorted(self._unsaved) if not self._write(connection, key)]
+        self._unsaved.intersection_update(outdated)
+        for key in outdated:  # another process decided otherwise meanwhile
+            self._follow_anew(key, now=now)
 
     def tidy(self, *, now: float) -> None:
         """Give back the memory of completed series for which nothing came for a while."""
         if self._unsaved:
             return
         self.completion.forget_idle(now)
-        for key in [key for key in self._stamps if not self.completion.knows(key)]:
+        for key in [key for key in self._followed if not self.completion.knows(key)]:
             self._drop(key)
 
     def open_series(self) -> OpenSeries:
         """What is being received."""
-        times = [stamps.first_at for key, stamps in self._stamps.items() if self.completion.is_receiving(key)]
+        times = [series.first_at for key, series in self._followed.items() if self.completion.is_receiving(key)]
         return OpenSeries(len(times), min(times, default=None))
 
     def has_unsaved(self) -> bool:
         """Whether `save` has something to do."""
         return bool(self._unsaved)
 
-    def _introduce(self, key: str, *, now: float) -> None:
+    def _must_follow_anew(self, key: str) -> bool:
+        """Whether what came for a complete series makes a new version, or other processes did something to it."""
+        if self.completion.is_receiving(key):
+            return False
         with self.engine.begin() as connection:
             row = state.latest(connection, key)
-            members = state.member_uids(connection, key, row.version) if row else frozenset()
-        is_new = row is None or row.purged_at is not None
-        found = self.spool.load(key, without=() if is_new else members)
-        conflicts = set(self.spool.conflicts(key))
-        wall = self.clock()
-        if row is None or row.purged_at is not None:
-            self.completion.begin(key, row.version + 1 if row else 1, now=now)
-            self._stamps[key] = _Stamps(found[0].calling_ae_title if found else "", wall, wall)
+        return standing(row) != (self.completion.version(key), Standing.DECIDED)
+
+    def _follow_anew(self, key: str, *, now: float) -> None:
+        taken = take_up(self.engine, self.spool, key)  # first: when it fails, nothing is changed
+        self._drop(key)
+        self._followed[key] = follow(taken, wall=self.clock())
+        if taken.standing is Standing.OPEN:
+            self._begin(key, taken, now=now)
         else:
-            if row.state is state.SeriesState.RECEIVING:
-                self.completion.begin(key, row.version, now=now)
-            else:
-                self.completion.resume_complete(key, row.version, members, now=now)
-            self._stamps[key] = _Stamps(row.calling_ae_title, row.first_at, row.last_at)
-        self._conflicts[key] = conflicts
-        for stored in found:
+            self.completion.resume_complete(key, taken.version, taken.members, now=now)
+        for stored in taken.found:
             self.completion.add(key, stored.instance, now=now)
             self._unsaved.add(key)
 
-    def _is_outdated(self, key: str) -> bool:
-        """Whether another process purged the series meanwhile, or made its late instances the next version."""
-        with self.engine.begin() as connection:
-            row = state.latest(connection, key)
-        return row is not None and (row.purged_at is not None or row.version != self.completion.version(key))
+    def _begin(self, key: str, taken: TakenUp, *, now: float) -> None:
+        self.completion.begin(key, taken.version, now=now, asks=self.may_ask(self._followed[key].calling_ae_title))
+        if taken.reopened:
+            log_reopened(key, taken.version)
+            self._tell(IntakeEventKind.REOPENED, key)
+        if self.rule.count_from_headers and taken.found:
+            claimed = claimed_count(taken.found[0].instance)
+            if claimed is not None:
+                self.completion.claim(key, claimed)
+
+    def _write(self, connection: Connection, key: str) -> bool:
+        """Write one series; False when what is followed here is not what the state says any more."""
+        version = self.completion.version(key)
+        row = state.latest(connection, key, lock=True)
+        if self.completion.is_receiving(key):
+            progress = progress_of(self._received(key), self._followed[key])
+            return takes(row, version) and state.save_progress(connection, progress)
+        if row is None or row.version != version or row.purged_at is not None:
+            return False
+        late, followed = len(self.completion.late(key)), self._followed[key]
+        state.count_extra(
+            connection, key, version, n_late=late, n_conflicts=len(followed.conflicts), last_at=followed.last_at
+        )
+        return True
 
     def _take_conflict(self, stored: StoredInstance, *, now: float) -> None:
         key = stored.series_key
         self.completion.touch(key, now=now)
-        self._conflicts.setdefault(key, set()).add(stored.instance.path)
+        if self.completion.is_receiving(key):
+            self._followed[key].last_at = self.clock()
+        self._followed[key].conflicts.add(stored.instance.path)
         self._unsaved.add(key)
         log_conflict(key, self.completion.version(key))
         self._tell(IntakeEventKind.CONFLICT, key)
 
     def _received(self, key: str) -> ReceivedSeries:
-        instances = tuple(instance for instance in self.completion.instances(key) if instance.path.exists())
-        return ReceivedSeries(
-            key=key,
-            version=self.completion.version(key),
-            study_instance_uid=instances[0].study_instance_uid if instances else "",
-            series_instance_uid=instances[0].series_instance_uid if instances else "",
-            instances=instances,
-            calling_ae_title=self._stamps[key].calling_ae_title,
-            completed_at=self.clock(),
-        )
+        version, instances = self.completion.version(key), self.completion.instances(key)
+        return received(key, version, self._followed[key], instances, wall=self.clock())
 
-    def _progress(self, key: str, series: ReceivedSeries) -> state.SeriesProgress:
-        stamps = self._stamps[key]
-        return state.SeriesProgress(
-            series_key=key,
-            version=series.version,
-            study_instance_uid=series.study_instance_uid,
-            series_instance_uid=series.series_instance_uid,
-            calling_ae_title=series.calling_ae_title,
-            n_instances=len(series.instances),
-            n_conflicts=len(self._conflicts.get(key, ())),
-            bytes=sum(instance.size_bytes for instance in series.instances),
-            first_at=stamps.first_at,
-            last_at=stamps.last_at,
-        )
+    def _question(self, key: str) -> CountQuestion:
+        first, sender = self.completion.instances(key)[0], self._followed[key].calling_ae_title
+        version, study, series = self.completion.version(key), first.study_instance_uid, first.series_instance_uid
+        return CountQuestion(key, version, sender, study, series)
 
     def _drop(self, key: str) -> None:
         self.completion.forget(key)
-        self._stamps.pop(key, None)
-        self._conflicts.pop(key, None)
+        self._places.forget(key)
+        self._followed.pop(key, None)
         self._unsaved.discard(key)
 
     def _tell(self, kind: IntakeEventKind, key: str) -> None:

@@ -60,7 +60,7 @@ def association_fields(report: AssociationReport) -> dict[str, Any]:
 
 
 def log_series(report: SeriesReport) -> None:
-    """Log that a series is complete and handed over."""
+    """Log that a series is complete and handed over; one that is short of what was expected is a warning."""
     fields = series_fields(report)
     parts = [
         f"series={report.key}",
@@ -71,8 +71,10 @@ def log_series(report: SeriesReport) -> None:
         f"bytes={report.bytes}",
         f"seconds={report.seconds:.1f}",
         f"calling={fields['calling'] or '-'}",
+        *([f"ended_by={report.ended_by}"] if report.ended_by else []),
     ]
-    _log(logging.INFO, f"series complete: {' '.join(parts)}", fields)
+    level, how = (logging.WARNING, "complete, short of its count") if report.is_short else (logging.INFO, "complete")
+    _log(level, f"series {how}: {' '.join(parts)}", fields)
 
 
 def series_fields(report: SeriesReport) -> dict[str, Any]:
@@ -87,6 +89,7 @@ def series_fields(report: SeriesReport) -> dict[str, Any]:
         "bytes": report.bytes,
         "seconds": round(report.seconds, 3),
         "calling": printable(report.calling_ae_title),
+        "ended_by": report.ended_by.value if report.ended_by else None,
     }
 
 
@@ -115,8 +118,14 @@ def route_fields(route: Route) -> dict[str, Any]:
     }
 
 
+def log_reopened(key: str, version: int) -> None:
+    """Log that instances came after a series was complete, so that its next version is being received."""
+    text = f"series reopened by late instances: series={key} version={version}"
+    _log(logging.WARNING, text, {"event": "series_reopened", "series": key, "version": version})
+
+
 def log_late(key: str, version: int) -> None:
-    """Log that an instance came after its series was complete."""
+    """Log that an instance came for a version that a person rejected."""
     text = f"late instance: series={key} version={version}"
     _log(logging.WARNING, text, {"event": "instance_late", "series": key, "version": version})
 

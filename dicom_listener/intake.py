@@ -5,17 +5,20 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine
 
-from dicom_listener.books import Books, IntakeEvent, OpenSeries
-from dicom_listener.completion import CompletionRule
+from dicom_listener.association_report import AssociationReport
+from dicom_listener.books import Books
+from dicom_listener.completion_rule import CompletionRule
 from dicom_listener.errors import in_short
+from dicom_listener.intake_events import Asker, CountAnswer, IntakeEvent, IntakeProgress, OpenSeries
 from dicom_listener.router import SeriesRouter
 from dicom_listener.series import ReceivedSeries
 from dicom_listener.spool import Spool
 from dicom_listener.stored import StoredInstance
+
+__all__ = ["Intake", "IntakeProgress"]
 
 LOGGER = logging.getLogger(__name__)
 
@@ -27,19 +30,10 @@ RETRY_SECONDS = 2.0
 """When something that failed is tried again."""
 
 
-@dataclass(frozen=True, slots=True)
-class IntakeProgress:
-    """How far the intake is, for the metrics."""
-
-    open_series: OpenSeries
-    backlog: int
-    """Durable instances that it has not taken in yet: some for a moment, many while the state cannot be written."""
-
-
 class Intake:
     """Follows the instances of one spool until their series are complete.
 
-    Events given by `add` are kept in memory only: the files are the record, and `start` reads them again.
+    What it is told is kept in memory only: the files are the record, and `start` reads them again.
     """
 
     def __init__(
@@ -47,11 +41,11 @@ class Intake:
         spool: Spool,
         engine: Engine,
         *,
-        quiet_seconds: float,
+        rule: CompletionRule,
         on_complete: Callable[[Connection, ReceivedSeries], None],
-        maximum_wait_seconds: float | None = None,
         observe: Callable[[IntakeEvent], None] | None = None,
         router: SeriesRouter | None = None,
+        asker: Asker | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Make an intake that does nothing before `start`.
@@ -59,22 +53,24 @@ class Intake:
         Args:
             spool: where the instances are.
             engine: of the state; its tables exist.
-            quiet_seconds: a series is complete when nothing of it came for this long.
+            rule: when a series is complete.
             on_complete: called in the transaction that makes a series complete, e.g. to queue its job; when it
                 raises, the transaction is rolled back and tried again.
-            maximum_wait_seconds: a series is complete at the latest this long after its first instance.
             observe: told what happened, after the commit, in the intake's thread; must return quickly.
             router: decides about complete series in the intake's thread; its `on_complete` is given beside it.
+            asker: asks senders for counts; it is started and stopped here.
             clock: Unix time for the rows; waiting goes by a monotonic clock, which does not jump.
         """
         self._spool = spool
         self._observe = observe
         self._router = router
-        rule = CompletionRule(quiet_seconds, maximum_wait_seconds)
+        self._asker = asker
         self._books = Books(spool, engine, rule, on_complete, self._tell, clock)
+        if asker is not None:
+            self._books.may_ask = asker.may_ask
         self._condition = threading.Condition()
-        self._added: deque[StoredInstance] = deque()
-        self._backlog: deque[StoredInstance] = deque()
+        self._added: deque[StoredInstance | AssociationReport | CountAnswer] = deque()
+        self._backlog: deque[StoredInstance | AssociationReport | CountAnswer] = deque()
         self._save_at = self._retry_at = self._gather_at = 0.0
         self._open_series = OpenSeries(0, None)
         self._stopping = False
@@ -99,13 +95,16 @@ class Intake:
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="dicom-intake")
         self._thread.start()
+        if self._asker is not None:
+            self._asker.start(self.add)
 
-    def add(self, stored: StoredInstance) -> None:
-        """Take note of an instance that is durable; returns at once, from any thread."""
+    def add(self, event: StoredInstance | AssociationReport | CountAnswer) -> None:
+        """Take note of an instance that is durable, of an association that ended after its instances were told, or of
+        a sender's answer; returns at once, from any thread."""
         with self._condition:
             if not self._added:  # otherwise the thread knows already
                 self._condition.notify()
-            self._added.append(stored)
+            self._added.append(event)
 
     @property
     def is_running(self) -> bool:
@@ -120,6 +119,8 @@ class Intake:
         """Take in what was added, write the progress, and end. Open series go on at the next start."""
         if self._thread is None:
             return
+        if self._asker is not None:
+            self._asker.stop()
         with self._condition:
             self._stopping = True
             self._condition.notify()
@@ -151,8 +152,8 @@ class Intake:
             times.append(self._take_at())
         if self._books.has_unsaved():
             times.append(self._save_at)
-        if (deadline := self._books.completion.next_deadline()) is not None:
-            times.append(deadline)
+        if (at := self._books.completion.next_time()) is not None:
+            times.append(at)
         is_receiving = self._books.completion.is_receiving
         if self._router is not None and (deadline := self._router.next_deadline(is_receiving)) is not None:
             times.append(deadline)
@@ -164,16 +165,15 @@ class Intake:
     def _turn(self, *, hand_over: bool = True) -> None:
         try:
             while self._backlog:
-                self._books.absorb(self._backlog[0], now=time.monotonic())
-                if self._router is not None:
-                    self._router.on_stored(self._backlog[0], now=time.monotonic())
+                self._take(self._backlog[0])
                 self._backlog.popleft()
             if hand_over:
+                self._ask()
                 self._hand_over()
                 if self._router is not None:
                     self._router.run_due(time.monotonic(), self._books.completion.is_receiving)
             if time.monotonic() >= self._save_at:
-                self._books.save()
+                self._books.save(now=time.monotonic())
                 self._books.tidy(now=time.monotonic())
                 self._save_at = time.monotonic() + SAVE_SECONDS
         except Exception as error:  # noqa: BLE001 (a thread that died would leave every series open for ever)
@@ -181,6 +181,21 @@ class Intake:
             self._retry_at = time.monotonic() + RETRY_SECONDS
         self._gather_at = time.monotonic() + GATHER_SECONDS
         self._open_series = self._books.open_series()
+
+    def _take(self, event: StoredInstance | AssociationReport | CountAnswer) -> None:
+        if isinstance(event, StoredInstance):
+            self._books.absorb(event, now=time.monotonic())
+            if self._router is not None:
+                self._router.on_stored(event, now=time.monotonic())
+        elif isinstance(event, AssociationReport):
+            self._books.association_ended(event, now=time.monotonic())
+        else:
+            self._books.take_answer(event)
+
+    def _ask(self) -> None:
+        for question in self._books.questions(now=time.monotonic()):
+            if self._asker is not None:
+                self._asker.ask(question)
 
     def _hand_over(self) -> None:
         for key in self._books.completion.due(time.monotonic()):

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from dicom_listener.completion_rule import Ending
+
 
 @dataclass(frozen=True, slots=True)
 class SeriesReport:
@@ -20,3 +22,10 @@ class SeriesReport:
     """From its first instance to the hand-over."""
     expected: int | None = None
     """How many instances it was said to have; None when nobody said."""
+    ended_by: Ending | None = None
+    """What ended the wait for further instances."""
+
+    @property
+    def is_short(self) -> bool:
+        """Whether it has fewer instances than it was said to have."""
+        return self.expected is not None and self.instances < self.expected

@@ -214,21 +214,33 @@ class Spool:
         disk, oldest_at = self.disk(), min(times, default=None)
         return SpoolUsage(sum(sizes), len(sizes), len(keys), oldest_at, disk.used_share, disk.refusal)
 
-    def purge(self, key: str) -> None:
+    def purge(self, key: str, *, only: Collection[str] | None = None) -> bool:
         """Remove every instance of a series, also late and conflicting ones; nothing happens when there is none.
+
+        Args:
+            key: the series.
+            only: SOP Instance UIDs. When another instance is there nothing is removed: one that came just now, and
+                of which no row tells yet, is not lost.
+
+        Returns:
+            Whether nothing of the series is left.
 
         Raises:
             SpoolError: the disk failed.
         """
+        known = None if only is None else {instance_path(self.root, key, uid).name for uid in only}
         with disk_errors_in_words(self.root):
+            if known is not None and any(path.name not in known for path in self._folder(key).glob("*.dcm")):
+                return False
             away = self._purging / f"{key}-{uuid.uuid4().hex}"
             try:
                 self._folder(key).rename(away)  # in one step: nobody sees half a series
             except FileNotFoundError:
-                return
+                return True
             self._shelf.forget_folder(key)
             sync_folder(self.root)
             shutil.rmtree(away)
+        return True
 
     def _folder(self, key: str) -> Path:
         if not _KEY.fullmatch(key):

@@ -5,100 +5,66 @@ the caller's transaction, on SQLite and PostgreSQL alike.
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, case, delete, insert, select, update
+from sqlalchemy import Connection, Select, case, delete, insert, select, update
 
+from dicom_listener.completion_rule import Ending
 from dicom_listener.errors import UnknownSeriesError
 from dicom_listener.series import ReceivedInstance, ReceivedSeries
+from dicom_listener.series_rows import SeriesProgress, SeriesRow, SeriesState
 from dicom_listener.shelf import instance_path
 from dicom_listener.state_tables import metadata as metadata  # noqa: PLC0414 (re-exported for those who create them)
-from dicom_listener.state_tables import received_instances, received_series
+from dicom_listener.state_tables import received_instances, received_series, series_endings
 
-
-class SeriesState(StrEnum):
-    """How far a version of a series is for the listener; whether its files are purged is said by `purged_at`."""
-
-    RECEIVING = "receiving"
-    COMPLETE = "complete"
-    REJECTED = "rejected_by_person"
-    FORGOTTEN = "forgotten"
-
-
-@dataclass(frozen=True, slots=True)
-class SeriesRow:
-    """One version of one series as `status` shows it."""
-
-    series_key: str
-    version: int
-    study_instance_uid: str
-    """Empty once the series is forgotten."""
-    series_instance_uid: str
-    """Empty once the series is forgotten."""
-    calling_ae_title: str
-    """Who sent its first instance."""
-    state: SeriesState
-    n_instances: int
-    n_late: int
-    """Instances that came after this version was complete; they are kept and belong to no version."""
-    n_conflicts: int
-    """Instances that are kept apart because another content has their SOP Instance UID."""
-    bytes: int
-    first_at: float
-    """When its first instance came, Unix time in seconds, as all times here."""
-    last_at: float
-    completed_at: float | None
-    purged_at: float | None
-    """When its files were removed."""
-    decided_at: float | None
-    """When a person rejected it or had it forgotten."""
-    decided_by: str | None
-    decided_why: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class SeriesProgress:
-    """What is known of a series while it is being received."""
-
-    series_key: str
-    version: int
-    study_instance_uid: str
-    series_instance_uid: str
-    calling_ae_title: str
-    n_instances: int
-    n_conflicts: int
-    bytes: int
-    first_at: float
-    last_at: float
+__all__ = [
+    "SeriesProgress", "SeriesRow", "SeriesState", "complete", "count_extra", "find_by_prefix", "known_uids", "latest",
+    "list_series", "load_series", "mark_accepted", "mark_forgotten", "mark_purged", "mark_rejected", "member_uids",
+    "metadata", "save_progress",
+]  # fmt: skip
 
 
 def save_progress(connection: Connection, progress: SeriesProgress) -> bool:
-    """Insert or update the row of a series that is being received.
+    """Insert or update the row of a version that is being received.
 
-    Returns False, and changes nothing, when a person decided on this version meanwhile.
+    Returns False, and changes nothing, when the version is complete or a person had it forgotten. One that a person
+    rejected goes on: what belongs to it shall be known when the rejection is taken back. With the first row of a
+    further version the instances that lay beside earlier ones belong to it.
     """
     values = {name: getattr(progress, name) for name in SeriesProgress.__slots__}
     row = _one(connection, progress.series_key, progress.version)
     if row is None:
         connection.execute(insert(received_series).values(**values, n_late=0, state=SeriesState.RECEIVING.value))
-    elif row.state is SeriesState.RECEIVING:
+        _carry_over(connection, progress.series_key, progress.version)
+    elif row.completed_at is None and row.state is not SeriesState.FORGOTTEN:
         _change(connection, progress.series_key, progress.version, **values)
     else:
         return False
     return True
 
 
-def complete(connection: Connection, series: ReceivedSeries, progress: SeriesProgress) -> bool:
-    """Write that a version is complete and which instances it consists of.
+def complete(
+    connection: Connection,
+    series: ReceivedSeries,
+    progress: SeriesProgress,
+    *,
+    ended_by: Ending | None = None,
+    expected: int | None = None,
+) -> bool:
+    """Write that a version is complete, which instances it consists of, and what ended the wait for more.
 
-    Returns False when a person decided on this version meanwhile: it is not to be handed over then.
+    Returns False when it is not to be handed over: a person decided on this version meanwhile.
     """
     if not save_progress(connection, progress):
         return False
-    _change(connection, series.key, series.version, state=SeriesState.COMPLETE.value, completed_at=series.completed_at)
+    row = _one(connection, series.key, series.version)
+    is_rejected = row is not None and row.state is SeriesState.REJECTED
+    state = SeriesState.REJECTED if is_rejected else SeriesState.COMPLETE
+    _change(connection, series.key, series.version, state=state.value, completed_at=series.completed_at)
+    if ended_by is not None:
+        values = {"series_key": series.key, "version": series.version, "ended_by": ended_by.value}
+        connection.execute(insert(series_endings).values(**values, expected=expected))
     rows = [
         {
             "series_key": series.key,
@@ -111,7 +77,7 @@ def complete(connection: Connection, series: ReceivedSeries, progress: SeriesPro
         for instance in series.instances
     ]
     connection.execute(insert(received_instances), rows)
-    return True
+    return not is_rejected
 
 
 def load_series(connection: Connection, spool_root: Path, key: str, version: int) -> ReceivedSeries:
@@ -164,10 +130,19 @@ def member_uids(connection: Connection, key: str, version: int) -> frozenset[str
     return frozenset(connection.execute(query).scalars())
 
 
-def latest(connection: Connection, key: str) -> SeriesRow | None:
-    """The newest version of a series, or None."""
+def known_uids(connection: Connection, key: str) -> frozenset[str]:
+    """SOP Instance UIDs of every complete version of a series."""
+    table = received_instances.c
+    query = select(table.sop_instance_uid).where(table.series_key == key)
+    return frozenset(connection.execute(query).scalars())
+
+
+def latest(connection: Connection, key: str, *, lock: bool = False) -> SeriesRow | None:
+    """The newest version of a series, or None; `lock` lets nobody else change its row before the transaction ends."""
     table = received_series.c
-    query = select(received_series).where(table.series_key == key).order_by(table.version.desc()).limit(1)
+    query = _rows().where(table.series_key == key).order_by(table.version.desc()).limit(1)
+    # SQLite's dialect leaves the clause out: its writing transactions exclude each other anyway
+    query = query.with_for_update(of=received_series) if lock else query
     return _row(connection.execute(query).mappings().first())
 
 
@@ -191,7 +166,7 @@ def find_by_prefix(connection: Connection, key_prefix: str) -> SeriesRow:
 def list_series(connection: Connection, states: Collection[SeriesState] | None = None) -> list[SeriesRow]:
     """Every version of every series in one of `states` (None: in any), oldest first."""
     table = received_series.c
-    query = select(received_series).order_by(table.first_at, table.series_key, table.version)
+    query = _rows().order_by(table.first_at, table.series_key, table.version)
     if states is not None:
         query = query.where(table.state.in_([state.value for state in states]))
     return [row for found in connection.execute(query).mappings() if (row := _row(found))]
@@ -246,6 +221,13 @@ def mark_purged(connection: Connection, key: str, *, now: float) -> None:
     )
 
 
+def _carry_over(connection: Connection, key: str, version: int) -> None:
+    """What lay beside the versions before is in this one, or beside it."""
+    table = received_series.c
+    older = update(received_series).where(table.series_key == key, table.version < version)
+    connection.execute(older.values(n_late=0, n_conflicts=0))
+
+
 def _decide(
     connection: Connection, key: str, version: int, state: SeriesState, *, by: str, why: str, now: float
 ) -> None:
@@ -261,9 +243,18 @@ def _change(connection: Connection, key: str, version_number: int, **values: Any
 
 def _one(connection: Connection, key: str, version: int) -> SeriesRow | None:
     table = received_series.c
-    query = select(received_series).where(table.series_key == key, table.version == version)
+    query = _rows().where(table.series_key == key, table.version == version)
     return _row(connection.execute(query).mappings().first())
 
 
+def _rows() -> Select[Any]:
+    ending = series_endings.c
+    same = (ending.series_key == received_series.c.series_key) & (ending.version == received_series.c.version)
+    return select(received_series, ending.ended_by, ending.expected).outerjoin(series_endings, same)
+
+
 def _row(found: Any) -> SeriesRow | None:  # noqa: ANN401 (SQLAlchemy's RowMapping maps to any type)
-    return None if found is None else SeriesRow(**{**found, "state": SeriesState(found["state"])})
+    if found is None:
+        return None
+    ended_by = None if found["ended_by"] is None else Ending(found["ended_by"])
+    return SeriesRow(**{**found, "state": SeriesState(found["state"]), "ended_by": ended_by})

@@ -61,3 +61,13 @@ commitment_requests = Table(
     Column("finished_at", Double, index=True),
     Column("reason", String(REASON_LENGTH)),
 )
+
+series_endings = Table(
+    "series_endings",
+    metadata,
+    Column("series_key", String(KEY_LENGTH), primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("ended_by", String(32), nullable=False),
+    Column("expected", Integer),
+)
+"""What ended the wait for the instances of a version; versions that were complete before this table have no row."""

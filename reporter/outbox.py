@@ -18,7 +18,7 @@ from reporter.outbox_table import ItemKind, ItemState, OutboxItem, Run, item_of,
 __all__ = [
     "ItemKind", "ItemState", "OutboxItem", "Run", "add_instance", "add_message", "all_done", "extend_leases",
     "find_by_event_id", "find_by_series", "lease_due", "mark_done", "mark_failed", "metadata", "next_due_at",
-    "release", "remove", "retry_now", "withdraw_open",
+    "release", "remove", "retry_now", "withdraw_instances", "withdraw_open",
 ]  # fmt: skip
 
 ERROR_LENGTH = 500
@@ -206,6 +206,19 @@ def withdraw_open(connection: Connection, series_key: str) -> int:
     """
     mine = and_(outbox_table.c.series_key == series_key, _open())
     return connection.execute(delete(outbox_table).where(mine)).rowcount
+
+
+def withdraw_instances(connection: Connection, series_key: str, *, before_version: int) -> frozenset[int]:
+    """Take back the DICOM files of earlier versions that are not confirmed; returns of which versions there were some.
+
+    An item that is under way at this moment may still arrive.
+    """
+    table = outbox_table.c
+    old = and_(
+        table.series_key == series_key, table.series_version < before_version, table.kind == ItemKind.DICOM.value
+    )
+    query = delete(outbox_table).where(old, _open()).returning(table.series_version)
+    return frozenset(connection.execute(query).scalars())
 
 
 def remove(connection: Connection, series_key: str) -> int:

@@ -84,6 +84,7 @@ def build_seg(
             segmentation.pixel_settings,
             identity.software_version,
             identity.note,
+            identity.series_version,
         )
     )
     try:

@@ -37,6 +37,8 @@ class ResultInputs:
     software_version: str
     kind: str = ""
     """Names results of other kinds from the same inputs."""
+    series_version: int = 1
+    """Another version is another result, also of the same instances: an archive must not take it for the first."""
 
 
 def seg_uids(inputs: ResultInputs) -> SegUids:
@@ -49,6 +51,8 @@ def seg_uids(inputs: ResultInputs) -> SegUids:
         inputs.pixel_settings,
         inputs.software_version,
         inputs.kind,
+        # results of before versions counted keep their names
+        *([f"version {inputs.series_version}"] if inputs.series_version > 1 else []),
     )
     return SegUids(
         series_instance_uid=derived_uid("seg series", *parts),

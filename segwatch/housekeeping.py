@@ -47,9 +47,12 @@ class Housekeeping:
             opted_out = {key for (key, _), route in decided.items() if route.state is RouteState.OPTED_OUT}
             kept = {row.series_key for row in rows if self._holds(connection, row, decided, opted_out, now)}
             due = sorted({row.series_key for row in rows} - kept)
+        purged = []
         for key in due:
             # files first: a crash in between purges again, and no file is left without a row
-            self.spool.purge(key)
+            if not self._purge(key):
+                logger.info("series %s: an instance came in the last moment, so it is kept", key)
+                continue
             remove_results(self.results_root, key)
             with self.engine.begin() as connection:
                 state.mark_purged(connection, key, now=now)
@@ -59,7 +62,17 @@ class Housekeeping:
             if key in opted_out:
                 erase_traces(self.engine)
             logger.info("series %s: instances and results are purged", key)
-        return due
+            purged.append(key)
+        return purged
+
+    def _purge(self, key: str) -> bool:
+        """Remove the images; False when an instance is there that reopens the series as soon as it is noticed."""
+        with self.engine.begin() as connection:
+            newest = state.latest(connection, key)
+            members = state.known_uids(connection, key)
+        # instances beside a version that a person took out go with it
+        is_handed_over = newest is not None and newest.state is SeriesState.COMPLETE
+        return self.spool.purge(key, only=members if is_handed_over else None)
 
     def _holds(
         self,

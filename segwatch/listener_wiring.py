@@ -1,5 +1,6 @@
 """Makes the listener of a site from its settings."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,13 +14,16 @@ from dicom_listener.router import SeriesRouter
 from dicom_listener.routes import Route
 from dicom_listener.scp import StorageScp
 from dicom_listener.spool import Spool
+from inference.sql_queue import SqlJobQueue
 from segwatch import stow_wiring
 from segwatch.commitment_wiring import make_commitment, reporting
+from segwatch.completion_wiring import make_completion_rule, make_count_asker
 from segwatch.listener_settings import make_peers, make_scp_settings
 from segwatch.listener_watch import make_metrics, watched
 from segwatch.metrics_endpoint import Health
 from segwatch.routing_wiring import make_router
 from segwatch.settings import SiteSettings
+from segwatch.superseding import superseding
 
 Told = TypeVar("Told")
 
@@ -57,11 +61,11 @@ def make_intake(
     return Intake(
         spool,
         engine,
-        quiet_seconds=settings.listener.quiet_seconds,
-        maximum_wait_seconds=settings.listener.maximum_wait_seconds,
-        on_complete=router.on_complete,
-        router=router,
+        rule=make_completion_rule(settings),
+        on_complete=superseding(SqlJobQueue(), router.on_complete, clock=time.time),
         observe=observe,
+        router=router,
+        asker=make_count_asker(settings, make_peers(settings)),
     )
 
 
@@ -103,7 +107,7 @@ def running_listener(
         host=listener.host,
         port=listener.port,
         on_stored=on_stored,
-        on_association_end=metrics.association_ended,
+        on_association_end=_each(intake.add, metrics.association_ended),
         settings=scp_settings,
         services=() if commitment is None else (commitment.dimse_service(),),
     )

@@ -6,10 +6,12 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
+from inference.jobs import JobQueue, JobState
 from qc.record import record_message
 from reporter import outbox
 from reporter.preview import write_preview
 from reporter.seg_file import read_series_uid, write_seg
+from segwatch.made_results import keep_result, newest_result_before
 from segwatch.pipeline import ProcessedSeries
 
 STREAM_DESTINATION = "stream"
@@ -62,6 +64,7 @@ def queue_results(
 ) -> None:
     """Queue the SEG for every destination and the record for the message log, in the caller's transaction."""
     run = outbox.Run(folder.series_key, folder.series_version, folder.generation)
+    keep_result(connection, run.series_key, run.series_version, run.generation, str(result.seg.SeriesInstanceUID))
     for destination in destinations:
         outbox.add_instance(connection, run, destination, folder.seg, now=now)
     outbox.add_message(
@@ -69,9 +72,15 @@ def queue_results(
     )
 
 
-def predecessor_series_uid(folder: ResultFolder) -> str | None:
-    """Series Instance UID of the newest SEG of the version before, where there is one."""
-    earlier = (folder.root / folder.series_key).glob(f"{folder.series_version - 1}-*/seg.dcm")
+def predecessor_series_uid(connection: Connection, queue: JobQueue, folder: ResultFolder) -> str | None:
+    """Series Instance UID of the newest SEG of an earlier version, which this one replaces; None without one."""
+    made = newest_result_before(connection, folder.series_key, folder.series_version)
+    if made is not None:
+        return made
+    # releases before this was kept left the file alone; a run whose result was dropped has a file too, but no such job
+    done = [job.series_version for job in queue.find(connection, folder.series_key) if job.state is JobState.DONE]
+    version = max((version for version in done if version < folder.series_version), default=0)
+    earlier = (folder.root / folder.series_key).glob(f"{version}-*/seg.dcm")
     newest = max(earlier, key=lambda path: int(path.parent.name.split("-")[1]), default=None)
     return None if newest is None else read_series_uid(newest)
 

@@ -17,7 +17,9 @@ from reporter import outbox
 from segwatch.acts import Act, ActKind, keep_act
 from segwatch.database import erase_traces
 from segwatch.errors import UsageError
+from segwatch.made_results import drop_results
 from segwatch.results import remove_results
+from segwatch.superseding import supersede
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +32,8 @@ class SeriesActs:
     results_root: Path
 
     def reprocess(self, key_prefix: str, *, by: str, reason: str, now: float) -> str:
-        """Segment a series again, or one that rules left out; late instances, which belong to no version yet, make it
-        a new version.
+        """Segment a series again, or one that rules left out; instances that came while it was rejected make
+        it a new version.
 
         Returns:
             What was done, in a sentence.
@@ -44,8 +46,9 @@ class SeriesActs:
             row = self._settled(connection, key_prefix)
             self._refuse_opted_out(connection, row)
             keep_act(connection, Act(row.series_key, ActKind.REPROCESS, by, reason, now))
-            if row.n_late:
+            if row.n_late and row.purged_at is None:
                 series = self._next_version(connection, row, now)
+                supersede(connection, self.queue, series.key, series.version, now=now)
                 self.queue.enqueue(connection, series.key, series.version, now=now)
                 study = study_hash(series.study_instance_uid)
                 routes.take_by_person(connection, series.key, series.version, study, by=by, now=now)
@@ -97,6 +100,7 @@ class SeriesActs:
             self._withdraw(connection, row, "forgotten", reason, now)
             outbox.remove(connection, row.series_key)
             routes.drop(connection, row.series_key)
+            drop_results(connection, row.series_key)
         # rows first: from now on nothing is sent; were the process to die here, housekeeping removes the files
         self.spool.purge(row.series_key)
         remove_results(self.results_root, row.series_key)
@@ -165,5 +169,4 @@ class SeriesActs:
             last_at=row.last_at,
         )
         state.complete(connection, series, progress)
-        state.count_extra(connection, row.series_key, row.version, n_late=0, n_conflicts=0, last_at=row.last_at)
         return series

@@ -107,6 +107,33 @@ class CommitmentSection(Section):
     give_up_hours: float = Field(24.0, gt=0, description="A report not confirmed for this long is given up, hours.")
 
 
+class CompletionSection(Section):
+    """What may end the wait for the instances of a series before `listener.quiet_seconds`; nothing prolongs it."""
+
+    count_from_headers: bool = Field(
+        True,
+        description="Number of Series Related Instances (0020,1209) of the first instance ends the wait when exactly "
+        "so many are here.",
+    )
+    ask_sender: bool = Field(
+        False,
+        description="Ask the sender by C-FIND, when its instances pause, how many there are; needs host and port of "
+        "its `[[listener.peers]]`.",
+    )
+    ask_timeout_seconds: float = Field(10.0, gt=0, description="A sender that does not answer for this long, seconds.")
+    settle_seconds: float = Field(
+        2.0, ge=0, description="The wait ends early when nothing came for this long, seconds; also the pause to ask."
+    )
+    release_ends_closed_series: bool = Field(
+        False,
+        description="The release of an association ends the wait for a series without a gap. Half a chest has no gap "
+        "either: only for senders that send each series whole on one association.",
+    )
+    closed_minimum_slices: int = Field(
+        50, ge=2, description="A series of fewer slices is never taken as without a gap."
+    )
+
+
 class ListenerSection(Section):
     """The DICOM storage SCP."""
 
@@ -153,6 +180,7 @@ class ListenerSection(Section):
     only_known_peers: bool = Field(
         False, description="Refuse associations of senders that no `[[listener.peers]]` describes."
     )
+    completion: CompletionSection = CompletionSection()
     commitment: CommitmentSection = CommitmentSection()
     peers: tuple[PeerSection, ...] = ()
     stow: StowSection = StowSection()

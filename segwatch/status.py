@@ -16,6 +16,7 @@ from inference.jobs import Job, JobQueue, JobState
 from reporter import outbox
 from reporter.outbox_summary import DestinationSummary, summarize
 from reporter.outbox_table import ItemState, OutboxItem
+from segwatch.superseding import SUPERSEDED
 
 
 class SeriesState(StrEnum):
@@ -39,6 +40,8 @@ class SeriesState(StrEnum):
     OPTED_OUT = "opted_out"
     """Its patient or study is on the opt-out list."""
     FORGOTTEN = "forgotten"
+    SUPERSEDED = "superseded"
+    """The next version took its place before its result was made and had arrived everywhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,10 @@ class SeriesStatus:
     taken_because: str | None
     """Why it was taken among the series of its study; None for one that has no job."""
     instances: int
+    expected_instances: int | None
+    """How many it was said to have when it was complete; None when nobody said."""
+    ended_by: str | None
+    """What ended the wait for further instances."""
     late_instances: int
     conflicting_instances: int
     waiting_for: tuple[str, ...]
@@ -120,6 +127,8 @@ def series_status(
         detail=detail,
         taken_because=": ".join(filter(None, why)) or None if job is not None else None,
         instances=row.n_instances,
+        expected_instances=row.expected,
+        ended_by=None if row.ended_by is None else row.ended_by.value,
         late_instances=row.n_late,
         conflicting_instances=row.n_conflicts,
         waiting_for=tuple(_waiting(item) for item in mine if item.state is not ItemState.DONE),
@@ -171,7 +180,11 @@ def _state(row: SeriesRow, job: Job | None, items: Sequence[OutboxItem], route: 
     if route is not None and route.state is RouteState.OPTED_OUT:
         return SeriesState.OPTED_OUT
     if job is None:
+        if route is not None and route.state is RouteState.PASSED_OVER and _why(route)[0] == SUPERSEDED:
+            return SeriesState.SUPERSEDED
         return _OF_ROUTE.get(route.state, SeriesState.RECEIVING) if route is not None else SeriesState.RECEIVING
+    if job.state is JobState.REJECTED and job.reason == SUPERSEDED:
+        return SeriesState.SUPERSEDED
     if job.state is JobState.DONE:
         done = all(item.state is ItemState.DONE for item in items)
         return SeriesState.DONE if done else SeriesState.DELIVERING

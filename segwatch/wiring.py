@@ -25,7 +25,7 @@ from reporter.delivery import CStoreSender
 from reporter.outbox_lane import LanePolicy
 from reporter.outbox_runner import OutboxRunner
 from reporter.publish import Publisher
-from segwatch import acts, opt_out_acts
+from segwatch import acts, made_results, opt_out_acts
 from segwatch.database import make_engine, make_tables
 from segwatch.errors import SettingsError
 from segwatch.housekeeping import Housekeeping
@@ -51,8 +51,8 @@ def make_state_engine(settings: SiteSettings) -> Engine:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise SettingsError(f"the folder {folder} of the state cannot be made: {error.strerror}") from error
-    rooms = (listener_state.metadata, queue_metadata, outbox.metadata, acts.metadata, opt_out_acts.metadata)
-    make_tables(engine, *rooms)
+    rooms = (listener_state.metadata, queue_metadata, outbox.metadata)
+    make_tables(engine, *rooms, acts.metadata, opt_out_acts.metadata, made_results.metadata)
     return engine
 
 

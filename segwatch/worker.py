@@ -111,7 +111,12 @@ class Worker:
         except SeriesRejectedError as error:
             self._reject(job, error)
         except JobLostError:
-            logger.warning("series %s: another worker took over; this attempt's result is dropped", job.series_key)
+            logger.warning(
+                "series %s version %d: another worker took over, or the job was withdrawn; this attempt's result is "
+                "dropped",
+                job.series_key,
+                job.series_version,
+            )
         except ProviderError as error:
             self._end(job, type(error).__name__, str(error))
             raise  # an engine that failed once, e.g. on a GPU, is not trusted again: a new process gets a new one
@@ -128,18 +133,19 @@ class Worker:
             self._end(job, "defect", f"{type(error).__name__}; the worker's log has the place")
 
     def _process(self, job: Job) -> None:
+        folder = ResultFolder(self._places.results_root, job.series_key, job.series_version, job.generation)
         with self._places.engine.begin() as connection:
             series = load_series(connection, self._places.spool_root, job.series_key, job.series_version)
+            predecessor = predecessor_series_uid(connection, self._places.queue, folder)
         opted_out = self._opt_out(read_heads(instance.path for instance in series.instances))
         if opted_out is not None:
             self._withdraw(job, opted_out)
             return
-        folder = ResultFolder(self._places.results_root, job.series_key, job.series_version, job.generation)
         result = self._pipeline.run(
             series,
             generation=job.generation,
             checkpoint=folder.checkpoint,
-            predecessor_series_uid=predecessor_series_uid(folder),
+            predecessor_series_uid=predecessor,
             observe=self._observe(job),
         )
         write_results(folder, result)

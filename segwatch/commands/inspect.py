@@ -95,6 +95,8 @@ def _remarks(one: SeriesStatus) -> str:
     parts = [": ".join(part for part in (one.reason, one.detail) if part)]
     if one.waiting_for:
         parts.append("waits for " + ", ".join(one.waiting_for))
+    if one.expected_instances is not None and one.instances < one.expected_instances and one.ended_by is not None:
+        parts.append(f"complete with {one.instances} of {one.expected_instances} instances that it was said to have")
     if one.late_instances:
         parts.append("late instances are in no result; `segwatch series reprocess` takes them in")
     if one.conflicting_instances:

@@ -22,37 +22,6 @@ def only_series(site: Site) -> dict[str, Any]:
     return dict(series)
 
 
-def test_late_slices_are_shown_and_taken_in_by_a_person(
-    make_site: Callable[..., Site], write_series: WriteSeries, quick_model: str, dcmtk: Dcmtk
-) -> None:
-    site = make_site("clinic", {"model.manifest": quick_model})
-    files = write_series(1)
-    punctual, late = files[:-2], files[-2:]
-    site.start()
-    assert dcmtk.send(*punctual, port=site.port).returncode == 0
-    site.wait_for_state("done")
-    assert dcmtk.send(*late, port=site.port).returncode == 0
-    site.wait(lambda: site.peek().series[0].late_instances == 2, "the late slices are counted")
-
-    series = only_series(site)
-    assert (series["state"], series["instances"], series["late_instances"]) == ("done", SLICES - 2, 2)
-    shown = site.cli("status", "-c", site.settings).stdout
-    assert f"{SLICES - 2} + 2 late" in shown
-    assert "segwatch series reprocess" in shown
-
-    done = site.cli("series", "reprocess", series["key"][:12], "--why", "two came late", "-c", site.settings)
-    assert done.returncode == 0, done.stderr
-    site.wait(lambda: [one.state for one in site.peek().series] == ["done", "done"], "version 2 is done")
-    first, second = site.status()["series"]
-    assert (first["version"], first["instances"]) == (1, SLICES - 2)
-    assert (second["version"], second["instances"], second["late_instances"]) == (2, SLICES, 0)
-    history = site.cli("series", "history", "-c", site.settings).stdout
-    assert "reprocess" in history
-    assert "two came late" in history
-    assert site.stop() == 0
-    assert TRACEBACK not in site.log()
-
-
 def test_what_is_sent_twice_is_taken_once(
     make_site: Callable[..., Site], write_series: WriteSeries, quick_model: str, dcmtk: Dcmtk
 ) -> None:

@@ -1,12 +1,14 @@
 """The listener's rows, on every database that the state may live in."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, select
 
 from dicom_listener import state
+from dicom_listener.completion_rule import Ending
 from dicom_listener.errors import UnknownSeriesError
 from dicom_listener.series import ReceivedInstance, ReceivedSeries
 from dicom_listener.shelf import instance_path
@@ -86,14 +88,63 @@ def test_a_prefix_of_no_or_several_series_is_refused(connection: Connection, pre
         state.find_by_prefix(connection, prefix)
 
 
-def test_a_rejected_version_is_neither_changed_nor_handed_over(connection: Connection) -> None:
+def test_a_version_rejected_while_it_is_received_goes_on_and_is_not_handed_over(connection: Connection) -> None:
     state.save_progress(connection, _progress())
     state.mark_rejected(connection, KEY, 1, by="dr", why="wrong patient", now=50.0)
-    assert not state.save_progress(connection, _progress(n_instances=9))
+    assert state.save_progress(connection, _progress(n_instances=9))
     assert not state.complete(connection, _series(), _progress())
     (row,) = state.list_series(connection, [SeriesState.REJECTED])
     assert (row.n_instances, row.decided_by, row.decided_why, row.decided_at) == (2, "dr", "wrong patient", 50.0)
+    assert row.completed_at == 30.0
     assert state.list_series(connection, [SeriesState.RECEIVING]) == []
+    state.mark_accepted(connection, KEY, 1)
+    assert state.load_series(connection, ROOT, KEY, 1) == _series(), "it is known what belongs to it"
+
+
+@pytest.mark.parametrize("end", ["complete", "forgotten"])
+def test_a_version_that_is_over_takes_no_progress(connection: Connection, end: str) -> None:
+    state.complete(connection, _series(), _progress())
+    if end == "forgotten":
+        state.mark_forgotten(connection, KEY, 1, by="dr", why="consent withdrawn", now=50.0)
+    before = state.list_series(connection)
+    assert not state.save_progress(connection, _progress(n_instances=9))
+    assert not state.complete(connection, _series(), _progress(n_instances=9))
+    assert state.list_series(connection) == before
+
+
+def test_what_ended_the_wait_is_kept_with_the_version(connection: Connection) -> None:
+    state.complete(connection, _series(), _progress(), ended_by=Ending.COUNT, expected=2)
+    state.complete(connection, _series(version=2), _progress(version=2), ended_by=Ending.QUIET)
+    state.complete(connection, _series(OTHER), _progress(OTHER))
+    known = [(row.series_key, row.version, row.ended_by, row.expected) for row in state.list_series(connection)]
+    assert known == [(KEY, 1, Ending.COUNT, 2), (KEY, 2, Ending.QUIET, None), (OTHER, 1, None, None)]
+    newest = state.latest(connection, KEY)
+    assert newest is not None
+    assert (newest.version, newest.ended_by) == (2, Ending.QUIET)
+
+
+def test_the_first_row_of_a_further_version_takes_over_what_lay_beside_the_one_before(connection: Connection) -> None:
+    state.complete(connection, _series(), _progress())
+    state.count_extra(connection, KEY, 1, n_late=3, n_conflicts=1, last_at=77.0)
+    state.save_progress(connection, _progress(version=2))
+    first, second = state.list_series(connection)
+    assert (first.n_late, first.n_conflicts, first.state) == (0, 0, SeriesState.COMPLETE)
+    assert (second.version, second.state) == (2, SeriesState.RECEIVING)
+
+
+def test_the_instances_of_every_version_are_known(connection: Connection) -> None:
+    state.complete(connection, _series(), _progress())
+    later = _series(version=2)
+    further = replace(later.instances[0], sop_instance_uid="1.2.3.11")
+    state.complete(connection, replace(later, instances=(further,)), _progress(version=2))
+    assert state.known_uids(connection, KEY) == {"1.2.3.9", "1.2.3.10", "1.2.3.11"}
+    assert state.known_uids(connection, OTHER) == frozenset()
+
+
+def test_the_newest_row_can_be_locked(connection: Connection) -> None:
+    assert state.latest(connection, KEY, lock=True) is None
+    state.complete(connection, _series(), _progress(), ended_by=Ending.QUIET)
+    assert state.latest(connection, KEY, lock=True) == state.latest(connection, KEY)
 
 
 @pytest.mark.parametrize("completed", [True, False])

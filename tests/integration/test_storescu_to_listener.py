@@ -16,6 +16,7 @@ from pydicom.uid import UID, CTImageStorage
 
 from dicom_listener import state
 from dicom_listener.books import IntakeEvent, IntakeEventKind
+from dicom_listener.completion_rule import CompletionRule
 from dicom_listener.intake import Intake
 from dicom_listener.part10 import read_file_meta
 from dicom_listener.scp import StorageScp
@@ -206,6 +207,7 @@ LISTEN = """
 import sys, threading
 from pathlib import Path
 from dicom_listener import state
+from dicom_listener.completion_rule import CompletionRule
 from dicom_listener.intake import Intake
 from dicom_listener.scp import StorageScp
 from dicom_listener.spool import Spool
@@ -215,7 +217,7 @@ folder, port = Path(sys.argv[1]), int(sys.argv[2])
 engine = make_engine(f"sqlite:///{folder / 'state.sqlite'}")
 state.metadata.create_all(engine)
 spool = Spool(folder / "spool", high_watermark=1.1)
-intake = Intake(spool, engine, quiet_seconds=3600, on_complete=lambda connection, series: None)
+intake = Intake(spool, engine, rule=CompletionRule(3600), on_complete=lambda connection, series: None)
 intake.start()
 StorageScp(spool, ae_title="SEGWATCH", host="127.0.0.1", port=port, on_stored=intake.add).start()
 threading.Event().wait()
@@ -282,7 +284,7 @@ def _hand_over(folder: Path) -> list[ReceivedSeries]:
     intake = Intake(
         Spool(folder / "spool"),
         engine,
-        quiet_seconds=0.1,
+        rule=CompletionRule(0.1),
         on_complete=lambda _connection, series: handed_over.append(series),
         observe=events.put,
     )

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Engine, event
 from dicom_listener import intake as intake_module
 from dicom_listener import state
 from dicom_listener.books import IntakeEvent, IntakeEventKind
+from dicom_listener.completion_rule import CompletionRule
 from dicom_listener.errors import SpoolError
 from dicom_listener.intake import Intake
 from dicom_listener.series import ReceivedSeries, series_key
@@ -49,7 +50,7 @@ class Watched:
         self.handed_over: list[ReceivedSeries] = []
         self.on_complete: Callable[[Connection, ReceivedSeries], None] = lambda _connection, _series: None
         self.intake = Intake(
-            spool, engine, quiet_seconds=quiet_seconds, on_complete=self._hand_over, observe=self.events.put
+            spool, engine, rule=CompletionRule(quiet_seconds), on_complete=self._hand_over, observe=self.events.put
         )
 
     def _hand_over(self, connection: Connection, series: ReceivedSeries) -> None:
@@ -170,7 +171,9 @@ def test_an_observer_that_fails_is_not_heard(spool: Spool, engine: Engine) -> No
         done.set()
         raise RuntimeError("observer")
 
-    intake = Intake(spool, engine, quiet_seconds=0.1, on_complete=lambda _connection, _series: None, observe=observe)
+    intake = Intake(
+        spool, engine, rule=CompletionRule(0.1), on_complete=lambda _connection, _series: None, observe=observe
+    )
     intake.start()
     intake.add(spool.store(*instance(1)))
     assert done.wait(PATIENCE)

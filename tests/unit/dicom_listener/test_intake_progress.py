@@ -11,6 +11,7 @@ from sqlalchemy import Engine, event
 from dicom_listener import intake as intake_module
 from dicom_listener import state
 from dicom_listener.books import IntakeEvent, IntakeEventKind, OpenSeries
+from dicom_listener.completion_rule import CompletionRule
 from dicom_listener.intake import Intake, IntakeProgress
 from dicom_listener.series import series_key
 from dicom_listener.spool import Spool
@@ -54,7 +55,7 @@ def intake(spool: Spool, engine: Engine, events: "queue.Queue[IntakeEvent]") -> 
             Intake(
                 spool,
                 engine,
-                quiet_seconds=quiet_seconds,
+                rule=CompletionRule(quiet_seconds),
                 on_complete=lambda _connection, _series: None,
                 observe=events.put,
                 clock=lambda: at,

@@ -24,7 +24,7 @@ from inference.sql_queue import metadata as queue_metadata
 from inference.volume import Volume
 from qc.periods import PeriodLength
 from reporter import outbox
-from segwatch import acts
+from segwatch import acts, made_results
 from segwatch.database import make_engine, make_tables
 from segwatch.housekeeping import Housekeeping
 from segwatch.opt_out import OptOutCheck
@@ -88,7 +88,7 @@ class SiteRoom:
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.engine = make_engine(f"sqlite:///{self.folder / 'state.sqlite'}")
-        make_tables(self.engine, state.metadata, queue_metadata, outbox.metadata, acts.metadata)
+        make_tables(self.engine, state.metadata, queue_metadata, outbox.metadata, acts.metadata, made_results.metadata)
         self.spool = Spool(self.folder / "spool", high_watermark=1.1)
 
     @property

@@ -1,0 +1,28 @@
+"""Makes the rule by which series are complete, and who asks their senders, from a site's settings."""
+
+from collections.abc import Sequence
+
+from dicom_listener.completion_rule import CompletionRule
+from dicom_listener.count_asker import CountAsker
+from dicom_listener.peers import Peer
+from segwatch.settings import SiteSettings
+
+
+def make_completion_rule(settings: SiteSettings) -> CompletionRule:
+    """When a series is complete."""
+    listener, early = settings.listener, settings.listener.completion
+    return CompletionRule(
+        quiet_seconds=listener.quiet_seconds,
+        maximum_wait_seconds=listener.maximum_wait_seconds,
+        settle_seconds=early.settle_seconds,
+        count_from_headers=early.count_from_headers,
+        closed_minimum_slices=early.closed_minimum_slices if early.release_ends_closed_series else None,
+    )
+
+
+def make_count_asker(settings: SiteSettings, peers: Sequence[Peer]) -> CountAsker | None:
+    """Who asks senders for counts; None where it is switched off."""
+    early = settings.listener.completion
+    if not early.ask_sender:
+        return None
+    return CountAsker(peers, calling_ae_title=settings.listener.ae_title, seconds=early.ask_timeout_seconds)
