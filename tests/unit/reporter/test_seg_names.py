@@ -39,6 +39,14 @@ def test_the_names_of_one_result_differ() -> None:
     assert len(names) == 3
 
 
+def test_another_version_of_the_same_instances_has_other_names() -> None:
+    first, second, third = (seg_uids(replace(INPUTS, series_version=version)) for version in (1, 2, 3))
+    assert first == seg_uids(INPUTS)
+    assert len({uids.sop_instance_uid for uids in (first, second, third)}) == 3
+    assert len({uids.series_instance_uid for uids in (first, second, third)}) == 3
+    assert first.frame_of_reference_uid == second.frame_of_reference_uid, "one patient, one place"
+
+
 def test_uids_stay_the_same_across_releases() -> None:
     # a changed derivation would make every archive hold each result twice
     assert seg_uids(INPUTS).sop_instance_uid == PINNED

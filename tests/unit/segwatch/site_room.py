@@ -7,7 +7,7 @@ import numpy as np
 from pydicom import dcmread
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from dicom_listener import state
 from dicom_listener.series import ReceivedSeries
@@ -30,6 +30,7 @@ from segwatch.housekeeping import Housekeeping
 from segwatch.opt_out import OptOutCheck
 from segwatch.pipeline import Pipeline, SiteIdentity
 from segwatch.series_acts import SeriesActs
+from segwatch.superseding import superseding
 from segwatch.worker import Worker, WorkerPlaces, WorkerPolicy
 
 NOW = 1_700_000_000.0
@@ -82,6 +83,7 @@ class SiteRoom:
     segmenter: ThresholdSegmenter = field(default_factory=ThresholdSegmenter)
     queue: SqlJobQueue = field(default_factory=SqlJobQueue)
     now: float = NOW
+    destinations: tuple[str, ...] = ("pacs",)
     engine: Engine = field(init=False)
     spool: Spool = field(init=False)
 
@@ -97,7 +99,7 @@ class SiteRoom:
 
     def worker(self, *, minimum_slices: int = 2, opt_out: OptOutCheck = lambda _heads: None) -> Worker:
         pipeline = Pipeline(self.segmenter, ReadLimits(minimum_slices=minimum_slices), IDENTITY)
-        places = WorkerPlaces(self.engine, self.queue, self.spool.root, self.results, ("pacs",))
+        places = WorkerPlaces(self.engine, self.queue, self.spool.root, self.results, self.destinations)
         return Worker("test", places, pipeline, POLICY, opt_out=opt_out, clock=lambda: self.now)
 
     def acts(self) -> SeriesActs:
@@ -106,37 +108,48 @@ class SiteRoom:
     def housekeeping(self) -> Housekeeping:
         return Housekeeping(self.engine, self.spool, self.queue, self.results, RETENTION_S)
 
-    def receive(self, ct: list[Path], *, queued: bool = True) -> str:
+    def receive(self, ct: list[Path], *, version: int = 1, queued: bool = True) -> str:
         """Store a series in the spool, complete it and, unless told otherwise, queue it; returns its key."""
         stored = [self.spool.store(*_as_sent(path)) for path in ct]
         instances = tuple(sorted((one.instance for one in stored), key=lambda one: one.sop_instance_uid))
         first, key = instances[0], stored[0].series_key
-        series = ReceivedSeries(
-            key, 1, first.study_instance_uid, first.series_instance_uid, instances, "PACS", self.now
-        )
+        study, uid = first.study_instance_uid, first.series_instance_uid
+        series = ReceivedSeries(key, version, study, uid, instances, "PACS", self.now)
         size = sum(one.size_bytes for one in instances)
-        progress = SeriesProgress(
-            key, 1, first.study_instance_uid, first.series_instance_uid, "PACS", len(instances), 0, size, NOW, NOW
-        )
+        progress = SeriesProgress(key, version, study, uid, "PACS", len(instances), 0, size, self.now, self.now)
+
+        def take(connection: Connection, series: ReceivedSeries) -> None:
+            if queued:
+                self.queue.enqueue(connection, series.key, series.version, now=self.now)
+
+        hand_over = superseding(self.queue, take, clock=lambda: self.now)
         with self.engine.begin() as connection:
             state.complete(connection, series, progress)
-            if queued:
-                self.queue.enqueue(connection, key, 1, now=self.now)
+            hand_over(connection, series)
         return key
 
-    def receive_late(self, key: str, ct: list[Path]) -> None:
-        """Store further instances of a series that is complete, as the intake does."""
+    def store(self, ct: list[Path]) -> None:
+        """Make instances durable, and nothing else."""
         for path in ct:
             self.spool.store(*_as_sent(path))
+
+    def receive_late(self, key: str, ct: list[Path]) -> None:
+        """Store further instances of a series that a person rejected, as the intake does."""
+        self.store(ct)
         with self.engine.begin() as connection:
             state.count_extra(connection, key, 1, n_late=len(ct), n_conflicts=0, last_at=self.now)
 
-    def confirm_everything(self) -> None:
-        """Mark all of the outbox as delivered."""
+    def confirm(self, *destinations: str) -> None:
+        """Mark what waits for these destinations as delivered."""
         with self.engine.begin() as connection:
             for row in state.list_series(connection):
                 for item in outbox.find_by_series(connection, row.series_key):
-                    outbox.mark_done(connection, item.id, now=self.now)
+                    if item.destination in destinations:
+                        outbox.mark_done(connection, item.id, now=self.now)
+
+    def confirm_everything(self) -> None:
+        """Mark all of the outbox as delivered."""
+        self.confirm(*self.destinations, "stream")
 
 
 def small_ct(folder: Path, seed: int = 3) -> list[Path]:

@@ -63,21 +63,31 @@ def test_reprocessing_makes_another_generation_and_keeps_who_and_why(site: SiteR
     assert status_of(site).series[0].turnaround_s == 6.0, "from the person's wish, not from the first reception"
 
 
-def test_reprocessing_takes_late_instances_in_as_the_next_version(site: SiteRoom, ct: list[Path]) -> None:
+def test_instances_that_came_for_a_rejected_version_wait_for_a_person(site: SiteRoom, ct: list[Path]) -> None:
     key = site.receive(ct[:-3])
     site.worker().work_once()
+    site.confirm_everything()
+    site.acts().reject(key, by="jane", reason="wrong protocol", now=NOW + 1)
     site.receive_late(key, ct[-3:])
     assert status_of(site).series[0].late_instances == 3
-    said = site.acts().reprocess(key, by="jane", reason="late slices", now=NOW + 1)
+    said = site.acts().reprocess(key, by="jane", reason="it was right", now=NOW + 1)
     assert "version 2" in said
     site.now += 2
     assert site.worker().work_once()
     newest = status_of(site).series[-1]
     assert (newest.version, newest.instances, newest.late_instances) == (2, len(ct), 0)
+    assert [one.late_instances for one in status_of(site).series] == [0, 0]
     first, second = (dcmread(site.results / key / run / "seg.dcm") for run in ("1-0", "2-0"))
     assert second.RelatedSeriesSequence[0].SeriesInstanceUID == first.SeriesInstanceUID
-    assert second.SOPInstanceUID != first.SOPInstanceUID
-    assert second.SegmentSequence[0].TrackingUID == first.SegmentSequence[0].TrackingUID
+
+
+def test_what_came_for_a_rejected_version_and_was_purged_must_be_sent_again(site: SiteRoom, ct: list[Path]) -> None:
+    key = site.receive(ct[:-3])
+    site.acts().reject(key, by="jane", reason="wrong protocol", now=NOW)
+    site.receive_late(key, ct[-3:])
+    assert site.housekeeping().purge_due(NOW + RETENTION_S) == [key]
+    with pytest.raises(UnknownSeriesError, match="send the series again"):
+        site.acts().reprocess(key, by="jane", reason="it was right", now=NOW + RETENTION_S + 1)
 
 
 def test_rejecting_takes_back_what_was_not_sent(site: SiteRoom, ct: list[Path]) -> None:
@@ -100,6 +110,7 @@ def test_a_rejected_series_that_waits_is_not_segmented(site: SiteRoom, ct: list[
 def test_forgetting_removes_images_results_and_identifiers(site: SiteRoom, ct: list[Path]) -> None:
     key = site.receive(ct)
     site.worker().work_once()
+    seg = dcmread(site.results / key / "1-0" / "seg.dcm")
     site.acts().forget(key, by="jane", reason="asked to", now=NOW + 1)
     assert list(site.spool.root.rglob("*.dcm")) == []
     assert not (site.results / key).exists()
@@ -110,6 +121,7 @@ def test_forgetting_removes_images_results_and_identifiers(site: SiteRoom, ct: l
     files = b"".join(path.read_bytes() for path in site.folder.glob("state.sqlite*"))
     assert key.encode() in files
     assert str(dcmread(ct[0]).SeriesInstanceUID).encode() not in files
+    assert seg.SeriesInstanceUID.encode() not in files
 
 
 def test_forgetting_gives_up_what_was_to_be_committed(site: SiteRoom, ct: list[Path]) -> None:
@@ -141,16 +153,21 @@ def test_a_finished_series_is_purged_after_its_time_and_not_before(site: SiteRoo
     assert status_of(site).series[0].purged
 
 
-def test_what_waits_failed_or_came_late_is_never_purged(site: SiteRoom, ct: list[Path]) -> None:
+def test_what_waits_or_came_in_the_last_moment_is_never_purged(site: SiteRoom, ct: list[Path]) -> None:
     key = site.receive(ct[:-1])
     far = NOW + 1000 * RETENTION_S
     assert site.housekeeping().purge_due(far) == []
     site.worker().work_once()
     assert site.housekeeping().purge_due(far) == []
     site.confirm_everything()
-    site.receive_late(key, ct[-1:])
+    site.store(ct[-1:])  # acknowledged, and the intake has not written of it yet
     assert site.housekeeping().purge_due(far) == []
     assert len(list(site.spool.root.rglob("*.dcm"))) == len(ct)
+    site.receive(ct, version=2)
+    site.worker().work_once()
+    site.confirm_everything()
+    assert site.housekeeping().purge_due(far) == [key]
+    assert list(site.spool.root.rglob("*.dcm")) == []
 
 
 def test_a_rejected_series_is_purged_after_the_same_time(site: SiteRoom, ct: list[Path]) -> None:
