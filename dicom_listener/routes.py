@@ -147,6 +147,16 @@ def give_up(connection: Connection, key: str, version: int, *, now: float) -> Ro
     return taken
 
 
+def supersede(connection: Connection, key: str, version: int, *, now: float) -> None:
+    """A further version is complete: those before it that were not taken are not chosen any more."""
+    table = series_routes.c
+    open_states = (RouteState.UNDECIDED, RouteState.WAITING, RouteState.PASSED_OVER)
+    older = [table.series_key == key, table.version < version, table.state.in_([state.value for state in open_states])]
+    for row in connection.execute(select(series_routes).where(*older)).mappings().all():
+        reason = Reason("superseded", f"version {version} of the series is complete")
+        save(connection, replace(_route(row), state=RouteState.PASSED_OVER, reasons=(reason,), decided_at=now))
+
+
 def opt_out(connection: Connection, key: str, version: int, reason: Reason, *, now: float) -> None:
     """A version that has a job must not be segmented: its patient or study is on the opt-out list by now."""
     begin(connection, key, version, "", now=now)

@@ -22,6 +22,7 @@ from dicom_listener.state import SeriesRow, SeriesState
 from inference.jobs import Job, JobQueue, JobState
 from reporter import outbox
 from segwatch.database import erase_traces
+from segwatch.made_results import drop_results
 from segwatch.results import remove_results
 
 logger = logging.getLogger(__name__)
@@ -59,6 +60,7 @@ class Housekeeping:
                 for route in decided.values():
                     if route.series_key == key and route.state is RouteState.OPTED_OUT:
                         routes.erase_identifiers(connection, key, route.version)
+                        drop_results(connection, key)
             if key in opted_out:
                 erase_traces(self.engine)
             logger.info("series %s: instances and results are purged", key)

@@ -179,10 +179,18 @@ def _state(row: SeriesRow, job: Job | None, items: Sequence[OutboxItem], route: 
         return SeriesState.REJECTED
     if route is not None and route.state is RouteState.OPTED_OUT:
         return SeriesState.OPTED_OUT
-    if job is None:
-        if route is not None and route.state is RouteState.PASSED_OVER and _why(route)[0] == SUPERSEDED:
-            return SeriesState.SUPERSEDED
-        return _OF_ROUTE.get(route.state, SeriesState.RECEIVING) if route is not None else SeriesState.RECEIVING
+    return _state_of_route(route) if job is None else _state_of_job(job, items)
+
+
+def _state_of_route(route: Route | None) -> SeriesState:
+    if route is None:
+        return SeriesState.RECEIVING
+    if route.state is RouteState.PASSED_OVER and _why(route)[0] == SUPERSEDED:
+        return SeriesState.SUPERSEDED
+    return _OF_ROUTE.get(route.state, SeriesState.RECEIVING)
+
+
+def _state_of_job(job: Job, items: Sequence[OutboxItem]) -> SeriesState:
     if job.state is JobState.REJECTED and job.reason == SUPERSEDED:
         return SeriesState.SUPERSEDED
     if job.state is JobState.DONE:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from sqlalchemy import Connection
 
+from dicom_listener import routes
 from dicom_listener.series import ReceivedSeries
 from inference.jobs import Job, JobQueue, JobState
 from reporter import outbox
@@ -20,6 +21,7 @@ def supersede(connection: Connection, queue: JobQueue, series_key: str, version:
     A worker that is at one of them loses its job, so its result is dropped. A result that waits for a destination is
     withdrawn there: it would arrive after, or instead of, the new one. What a destination has stays there.
     """
+    routes.supersede(connection, series_key, version, now=now)
     older = [job for job in queue.find(connection, series_key) if job.series_version < version]
     for job in older:
         if job.state in _UNFINISHED:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine
 
 from dicom_listener import routes, state
 from dicom_listener.books import Books
-from dicom_listener.completion import CompletionRule
+from dicom_listener.completion_rule import CompletionRule
 from dicom_listener.router import RoutingPolicy, SeriesRouter
 from dicom_listener.routes import Route, RouteState
 from dicom_listener.routing_rules import RoutingRules, RuleBook
@@ -107,7 +107,7 @@ class RoutingDesk:
         for key in self.books.completion.due(self.now):
             self.books.complete(key, now=self.now)
         self.router.run_due(self.now, self.books.completion.is_receiving)
-        self.books.save()
+        self.books.save(now=self.now)
         self.books.tidy(now=self.now)
 
     def purge(self, name: str) -> None:

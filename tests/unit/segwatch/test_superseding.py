@@ -102,7 +102,7 @@ def test_a_version_that_waits_is_not_segmented_any_more(site: SiteRoom, ct: list
 class _Interrupted(ThresholdSegmenter):
     """Something happens while it segments for the first time."""
 
-    def __init__(self, meanwhile: Callable[[], None]) -> None:
+    def __init__(self, meanwhile: Callable[[], object]) -> None:
         super().__init__()
         self._meanwhile = meanwhile
 
