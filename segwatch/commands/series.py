@@ -37,7 +37,7 @@ def _acts(config: Path) -> SeriesActs:
 
 @app.command("reprocess")
 def reprocess(key: Key, why: Why, by: By = "", config: SiteFile = SITE_FILE) -> None:
-    """Segment a series again, late instances included; the new result replaces the old one."""
+    """Segment a series again, or one that was rejected or left out; the new result replaces the old one."""
     console.print(_acts(config).reprocess(key, by=_actor(by), reason=why, now=time.time()))
 
 
