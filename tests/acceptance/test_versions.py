@@ -21,7 +21,9 @@ RETRIES = {"delivery.first_retry_seconds": 0.5, "delivery.longest_retry_seconds"
 
 def segs(orthanc: Orthanc) -> list[Dataset]:
     """The results that the PACS holds, as files, in the order of the versions in their descriptions."""
-    found = [dcmread(BytesIO(orthanc.file(one))) for series in orthanc.series("SEG") for one in orthanc.instances(series)]
+    found = [
+        dcmread(BytesIO(orthanc.file(one))) for series in orthanc.series("SEG") for one in orthanc.instances(series)
+    ]
     return sorted(found, key=lambda seg: str(seg.SeriesDescription))
 
 
