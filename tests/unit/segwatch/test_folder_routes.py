@@ -1,18 +1,23 @@
 """`segwatch routes` on real files: the decisions of the listener, without a word about a patient."""
 
+import re
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 from pydicom import dcmread
 
+from dicom_listener.errors import UnreadableInstanceError
+from dicom_listener.heads import read_head
 from dicom_listener.routes import RouteState
 from dicom_listener.routing import Reason
 from dicom_listener.routing_rules import Choose, RoutingRules, RuleBook
 from inference.errors import NoInstancesError
 from inference.phantom_dicom import PhantomIdentity, write_ct_series
 from inference.volume import Volume
+from segwatch.commands.routes import routes
 from segwatch.errors import UsageError
 from segwatch.folder_routes import folder_routes
 
@@ -88,3 +93,21 @@ def test_files_without_identifiers_are_counted_and_copies_are_not(study: Path) -
     found = folder_routes(study, RuleBook(), nobody)
     assert found.n_refused == 2
     assert sorted(series.traits.n_instances for series in found.series) == [28, 30, 30]
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_nothing_that_is_printed_names_a_patient(
+    test_data: Path, capsys: pytest.CaptureFixture[str], as_json: bool
+) -> None:
+    secrets = set()
+    for path in (path for path in test_data.rglob("*") if path.is_file()):
+        with suppress(UnreadableInstanceError):
+            head = read_head(path)
+            secrets |= {head.patient_id, head.study_instance_uid, head.series_instance_uid, head.sop_instance_uid}
+            secrets |= {head.series_description, head.study_description, head.protocol_name}
+    routes(test_data, as_json=as_json)
+    printed = capsys.readouterr().out
+    assert "not_taken" in printed
+    # short ids such as "1" are numbers of other things, and a key may hold any six digits
+    told = {secret for secret in secrets if len(secret) > 5 and re.search(rf"\b{re.escape(secret)}\b", printed)}
+    assert told == set()
