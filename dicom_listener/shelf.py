@@ -83,9 +83,9 @@ class Shelf:
         """Make content and name durable, both at the same time: one after the other costs a sender twice the wait."""
         folder = self._syncs.submit(sync_folder, path.parent)
         try:
-            if outcome is StoreOutcome.STORED:
+            if outcome is not StoreOutcome.DUPLICATE:
                 whole.sync()
-            else:  # perhaps one that was here before, and is not durable yet
+            if outcome is not StoreOutcome.STORED:  # the one that was here before may not be durable yet
                 sync_file(path)
         except OSError:
             if outcome is StoreOutcome.STORED:
