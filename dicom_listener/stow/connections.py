@@ -15,6 +15,9 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from dicom_listener.stow.app import CERTIFICATE_NAME
 from dicom_listener.stow.gate import common_name
 
+_ENDING = 16
+"""How many connections may be on their way out before further ones wait in the queue of the system."""
+
 
 class _Connection(socket.socket):
     """An accepted socket that gives its place back when it is closed."""
@@ -46,6 +49,8 @@ class BoundedListener(socket.socket):
         self._open: dict[int, _Connection] = {}
         self._idle: dict[int, None] = {}
         """Descriptors, the one that has been idle for longest first."""
+        self._ending: set[int] = set()
+        """Descriptors of those that were told to end and are not closed yet."""
 
     @property
     def n_open(self) -> int:
@@ -54,6 +59,8 @@ class BoundedListener(socket.socket):
 
     def accept(self) -> tuple[socket.socket, Any]:
         """Accept a connection. Raises `BlockingIOError` when none waits, or it was closed as one too many."""
+        if len(self._ending) >= _ENDING:
+            raise BlockingIOError  # in a burst: first let those close that made room
         descriptor, address = self._accept()  # type: ignore[attr-defined] # (of the C base class; typeshed leaves it out)
         connection = _Connection(self.family, self.type, self.proto, fileno=descriptor)
         if len(self._open) >= self.maximum_connections and not self._end_an_idle_one():
@@ -69,12 +76,13 @@ class BoundedListener(socket.socket):
         if self._open.get(connection.number) is connection:
             del self._open[connection.number]
             self._idle.pop(connection.number, None)
+            self._ending.discard(connection.number)
 
     def note(self, descriptor: int, *, busy: bool) -> None:
         """A connection is busy with a request, or is not."""
         if busy:
             self._idle.pop(descriptor, None)
-        elif descriptor in self._open:
+        elif descriptor in self._open and descriptor not in self._ending:
             self._idle.setdefault(descriptor)
 
     def _end_an_idle_one(self) -> bool:
@@ -82,6 +90,7 @@ class BoundedListener(socket.socket):
         if descriptor is None:
             return False
         del self._idle[descriptor]
+        self._ending.add(descriptor)
         with suppress(OSError):  # its other side is gone already
             self._open[descriptor].shutdown(socket.SHUT_RDWR)  # its transport sees the end and closes it
         return True

@@ -137,6 +137,19 @@ def test_idle_connections_keep_nobody_out(servers: Callable[..., Running]) -> No
     wait_until(lambda: running.server.n_connections == 0, "the places are free again")
 
 
+def test_a_burst_of_idle_connections_stays_within_bounds(servers: Callable[..., Running]) -> None:
+    running = servers(maximum_connections=8)
+    most = 0
+    with ExitStack() as open_:
+        for _ in range(300):
+            open_.enter_context(closing(running.connect()))
+            most = max(most, running.server.n_connections)
+        assert running.post(multipart(part10(1))).status == 200
+        wait_until(lambda: running.server.n_connections <= 8, "those that made room are closed")
+    assert most <= 8 + 16
+    wait_until(lambda: running.server.n_connections == 0, "all are closed")
+
+
 def test_a_connection_too_many_is_closed_when_all_are_busy(servers: Callable[..., Running]) -> None:
     running = servers(maximum_connections=2)
     body = multipart(part10(1), part10(2))
