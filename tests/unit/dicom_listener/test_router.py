@@ -238,6 +238,38 @@ def test_the_next_series_is_taken_when_the_chosen_one_cannot_be_segmented(desk: 
     assert desk.state("d") is RouteState.TAKEN
 
 
+def test_late_slices_of_the_series_that_was_taken_are_taken_too_though_another_is_better_now(desk: RoutingDesk) -> None:
+    desk.receive(1, 2, 3, name="a")
+    desk.settle()
+    desk.receive(1, 2, 3, 4, 5, name="b")
+    desk.receive(4, name="a")
+    desk.settle()
+    assert desk.taken[0] == (key_of("a"), 1)
+    assert sorted(desk.taken[1:]) == sorted([(key_of("a"), 2), (key_of("b"), 1)])
+    assert (desk.why("a", 2), desk.why("b")) == (["new_version"], ["later_series"])
+
+
+def test_late_slices_while_the_study_is_waited_for_make_one_job_of_the_newer_version(desk: RoutingDesk) -> None:
+    desk.receive(1, 2, 3, name="a")
+    desk.turn(QUIET)
+    assert desk.state("a") is RouteState.WAITING
+    desk.receive(4, name="a")
+    desk.settle()
+    assert desk.taken == [(key_of("a"), 2)]
+    assert (desk.state("a"), desk.why("a")) == (RouteState.PASSED_OVER, ["superseded"])
+
+
+def test_late_slices_may_make_a_series_eligible_or_better(desk: RoutingDesk) -> None:
+    desk.receive(1, name="a")
+    desk.receive(1, 2, 3, name="b")
+    desk.settle()
+    assert desk.taken == [(key_of("b"), 1)]
+    assert "too_few_slices" in desk.why("a")
+    desk.receive(2, 3, 4, name="a")
+    desk.settle()
+    assert desk.taken == [(key_of("b"), 1), (key_of("a"), 2)]
+
+
 @pytest.mark.parametrize("has_result", [False, True])
 def test_the_next_series_is_taken_when_a_new_version_of_the_chosen_one_is_left_out(
     desk: RoutingDesk, has_result: bool
