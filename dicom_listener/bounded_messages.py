@@ -20,6 +20,9 @@ LOGGER = logging.getLogger(__name__)
 
 MAXIMUM_MESSAGE_BYTES = 16 * 1024 * 1024
 """Longest message that stores nothing: a storage commitment request of 100,000 instances."""
+MAXIMUM_WAITING = 16
+"""Most requests that wait for their responses. No asynchronous operations window is ever negotiated (PS3.7 section
+D.3.3.3), so an honest peer has one; each costs memory, and a file where it stores something."""
 INVALID_PDU = "Evt19"
 """pynetdicom's name of the event (PS3.8 table 9-10) that ends an association with an A-ABORT by the provider."""
 
@@ -37,6 +40,11 @@ class SpooledDataSet(BytesIO):
     def __init__(self, reception: Reception) -> None:
         super().__init__()
         self._reception: Reception | None = reception
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it was finished or discarded."""
+        return self._reception is None
 
     def write(self, data: Any) -> int:  # noqa: ANN401 (bytes-like, as in the base class)
         """Take a fragment."""
@@ -72,12 +80,18 @@ class BoundedMessages(DIMSEServiceProvider):
         maximum = MAXIMUM_MESSAGE_BYTES if data_set is None else self._maximum_instance_bytes
         self._bytes += sum(len(fragment) for _, fragment in primitive.presentation_data_value_list)
         if self._bytes > maximum:
-            LOGGER.warning("a message of more than %d bytes ended its association", maximum)
-            self.dul.event_queue.put(INVALID_PDU)
+            self._refuse(f"a message of more than {maximum} bytes")
+            return
+        if self.msg_queue.qsize() > MAXIMUM_WAITING:
+            self._refuse(f"more than {MAXIMUM_WAITING} requests at once")
             return
         super().receive_primitive(primitive)
         if self.message is None:
             self._bytes = 0
+
+    def _refuse(self, what: str) -> None:
+        LOGGER.warning("%s ended an association", what)
+        self.dul.event_queue.put(INVALID_PDU)
 
     def discard(self) -> None:
         """The association is over: drop data sets that were not finished."""
@@ -98,7 +112,8 @@ class BoundedMessages(DIMSEServiceProvider):
             data_set = SpooledDataSet(self._begin(request, abstract_syntax=str(context.abstract_syntax)))
             data_set.write(cast(BytesIO, message.data_set).getvalue())
             message.data_set = data_set
-            self._spooled = [data_set]  # requests are answered one by one, so the one before is finished
+            # those before are finished, unless their sender did not wait for the responses
+            self._spooled = [*(one for one in self._spooled if not one.is_done), data_set]
         return message.data_set
 
 

@@ -153,7 +153,7 @@ def fuzz(
     if not listener.running.is_running:
         return findings
     findings.memory_growth_bytes = listener.memory_bytes("VmHWM") - memory
-    listener.wait_for_rest(threads + 2, descriptors + 2)
+    listener.wait_for_rest(threads + 2, descriptors + 4)
     return findings
 
 
