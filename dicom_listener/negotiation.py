@@ -50,7 +50,9 @@ class Negotiation:
         self._protocol_version = event.pdu.protocol_version
         event.pdu.protocol_version = 0x0001
         try:
-            event.pdu.to_primitive()
+            asked = event.pdu.to_primitive().presentation_context_definition_list
+            # each is obligatory (PS3.8 table 9-13); pynetdicom negotiates without looking, and its thread would end
+            self._is_malformed = not all(context.abstract_syntax and context.transfer_syntax for context in asked)
         except Exception:  # noqa: BLE001 (pynetdicom raises many kinds here, in AE-6 they would end its thread)
             self._is_malformed = True
             event.pdu.variable_items = []

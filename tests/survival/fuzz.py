@@ -48,7 +48,8 @@ class Findings:
     cases: Counter[str] = field(default_factory=Counter)
     endings: Counter[str] = field(default_factory=Counter)
     """How the listener reacted."""
-    acknowledged: set[tuple[str, str]] = field(default_factory=set)
+    acknowledged: dict[tuple[str, str], str] = field(default_factory=dict)
+    """Name and SHA-256 of what must be in the spool, and where it came from."""
     failures: list[tuple[int, str, str]] = field(default_factory=list)
     """Number, name, and what was wrong."""
     slowest_seconds: float = 0.0
@@ -64,7 +65,8 @@ class Findings:
             self.endings[reaction] += 1
             self.slowest_seconds = max(self.slowest_seconds, seconds)
             if reaction == "status 0000" and case.store is not None:
-                self.acknowledged.add(fingerprint(case.store.uid, case.store.data_set))
+                uid = case.store.uid.rstrip(" \0")  # as padding, which is no part of a UID (PS3.5 section 6.2)
+                self.acknowledged[fingerprint(uid, case.store.data_set)] = f"{case.name} {case.store.uid!a}"
 
 
 class Attacker(threading.Thread):
@@ -80,7 +82,7 @@ class Attacker(threading.Thread):
 
     def run(self) -> None:
         """Called by the thread."""
-        while (number := next(self._numbers)) < self._last and len(self._findings.failures) < 400:
+        while (number := next(self._numbers)) < self._last and len(self._findings.failures) < 20:
             case = make_case(self.seed, number, self.bases)
             began = time.monotonic()
             try:
@@ -149,7 +151,8 @@ def fuzz(
     findings.seconds = time.monotonic() - began
     findings.honest_instances = len(honest.acknowledged)
     findings.failures += [(-1, "honest sender", why) for why in honest.failures]
-    findings.acknowledged |= {fingerprint(uid, data_set) for uid, data_set in honest.acknowledged.items()}
+    for uid, data_set in honest.acknowledged.items():
+        findings.acknowledged[fingerprint(uid, data_set)] = "honest sender"
     if not listener.running.is_running:
         return findings
     findings.memory_growth_bytes = listener.memory_bytes("VmHWM") - memory
@@ -162,7 +165,8 @@ def judge(listener: AttackedListener, findings: Findings) -> None:
     assert findings.failures == [], _told(findings)
     listener.assert_sound()
     assert findings.acknowledged, "nothing was acknowledged: the cases are too wild to test anything"
-    assert findings.acknowledged <= set(stored_data_sets(listener.spool_folder)), "an acknowledged instance is missing"
+    missing = findings.acknowledged.keys() - set(stored_data_sets(listener.spool_folder))
+    assert not missing, f"acknowledged and missing: {[findings.acknowledged[one] for one in missing]}"
     assert findings.memory_growth_bytes < 100_000_000, f"{findings.memory_growth_bytes} bytes more than before"
 
 
