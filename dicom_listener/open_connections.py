@@ -15,6 +15,9 @@ from typing import Any
 
 from dicom_listener.association_report import ConnectionRefusal, Connections, Tally
 
+_LONGEST_PAUSE = 1.0
+"""Of the accept loop, seconds, while connections that gave way come to their end."""
+
 
 @dataclass(eq=False, slots=True)
 class Connection:
@@ -70,11 +73,13 @@ class OpenConnections:
             if len(inside) >= self._maximum:
                 self._refused[ConnectionRefusal.LIMIT] += 1
                 given = giving_way([one for one in inside if one.is_waiting], address)
-                # those that are ending do so in their own threads, a little later
-                if given is None or len(self._open) >= 2 * self._maximum:
+                if given is None:
                     return False
                 given.gave_way = True
                 given.cut()
+                # those that end do so in their own threads: a flood must not outrun them, nor push out whoever is next
+                if not self._changed.wait_for(lambda: len(self._open) < 2 * self._maximum, _LONGEST_PAUSE):
+                    return False
             self._open[new] = Connection(new, new, address, time.monotonic())
             return True
 

@@ -72,6 +72,7 @@ def _shows_certificate(port: int, tls: TlsSettings) -> bool:
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE  # it is compared below
     context.minimum_version = ssl.TLSVersion.TLSv1_3  # there the server shows it before it asks for ours
+    context.load_cert_chain(tls.certificate, tls.key)  # where both are of one authority, nothing is refused and logged
     try:
         with (
             socket.create_connection(("127.0.0.1", port), TIMEOUT_S) as plain,
