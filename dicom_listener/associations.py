@@ -60,7 +60,8 @@ class ListenerRoom:
 class ListenerServer(ThreadedAssociationServer):
     """pynetdicom's server of one port, with a bounded number of connections and no traceback on standard error."""
 
-    request_queue_size = 128
+    request_queue_size = 1024
+    """A burst waits in the system's queue; one that overflows makes every peer wait for a second or three (TCP)."""
     daemon_threads = True
     block_on_close = False
     """Closing must not wait for connections: `OpenConnections.abort_all` ends them afterwards."""

@@ -13,6 +13,9 @@ from pynetdicom.transport import AssociationSocket
 
 LOGGER = logging.getLogger(__name__)
 
+_CONNECTION_CLOSED = "Evt17"
+"""pynetdicom's name of the event (PS3.8 table 9-10)."""
+
 MAXIMUM_PDU_BYTES = 1024 * 1024
 """Longest PDU that is read, whatever was announced; 128 presentation contexts with all syntaxes make 200 kB."""
 BUFFER_BYTES = 64 * 1024
@@ -67,7 +70,21 @@ class BoundedSocket(AssociationSocket):
     @property
     def ready(self) -> bool:
         """Whether something can be read at once."""
-        return self._end > self._start or bool(super().ready)
+        return self._end > self._start or self._is_readable()
+
+    def _is_readable(self) -> bool:
+        """As pynetdicom's own, which fails for descriptors of 1024 and more because it uses select()."""
+        if self.socket is None or not self._is_connected:
+            return False
+        if isinstance(self.socket, ssl.SSLSocket) and self.socket.pending():
+            return True
+        poll = select.poll()
+        try:
+            poll.register(self.socket, select.POLLIN)
+            return bool(poll.poll(0))
+        except (OSError, ValueError):
+            self.event_queue.put(_CONNECTION_CLOSED)
+            return False
 
     def consume(self, n_bytes: int) -> None:
         """Take bytes from the front of the buffer."""
@@ -102,7 +119,7 @@ class BoundedSocket(AssociationSocket):
         if self.socket is None:
             return 0
         if isinstance(self.socket, ssl.SSLSocket):
-            if not super().ready:  # what TLS has decrypted already, or the socket holds
+            if not self._is_readable():  # what TLS has decrypted already, or the socket holds
                 raise BlockingIOError
             return self.socket.recv_into(view)
         # a socket with a time-out is non-blocking underneath, and Python's recv_into would poll it before each read

@@ -1,9 +1,12 @@
 import logging
+import os
+import resource
 import socket
 import struct
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from pathlib import Path
 
 import pytest
 from pydicom.uid import (
@@ -12,6 +15,7 @@ from pydicom.uid import (
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # pynetdicom makes it at run time
 
 from dicom_listener.scp import ScpSettings
+from tests.unit.dicom_listener.associate_pdu import associate_request
 from tests.unit.dicom_listener.instances import data_set
 from tests.unit.dicom_listener.listening import LOOPBACK, PATIENCE, Listener, send, threads
 
@@ -75,6 +79,21 @@ def test_who_only_connects_gives_way_and_keeps_nobody_out(listeners: Callable[..
         assert silent[0].recv(1) == b""
     for one in (first, second):
         one.release()
+
+
+def test_descriptors_beyond_those_of_select_are_served(listener: Listener) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 4096)), hard))
+    with ExitStack() as opened, Path("/dev/null").open("rb") as nothing:
+        opened.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        for _ in range(1100):
+            opened.callback(os.close, os.dup(nothing.fileno()))
+        connection = opened.enter_context(socket.create_connection((LOOPBACK, listener.scp.port)))
+        connection.settimeout(PATIENCE)
+        connection.sendall(associate_request())
+        assert connection.recv(1000)[0] == 0x02  # A-ASSOCIATE-AC
+        connection.sendall(struct.pack(">BBLL", 5, 0, 4, 0))
+        assert connection.recv(1000)[0] == 0x06  # A-RELEASE-RP
 
 
 def test_an_association_never_gives_way(listeners: Callable[..., Listener]) -> None:

@@ -5,40 +5,20 @@ import socket
 from collections.abc import Callable
 
 import pytest
-from pydicom.uid import CTImageStorage, ImplicitVRLittleEndian
-from pynetdicom import build_context
+from pydicom.uid import CTImageStorage
 from pynetdicom.association import Association
-from pynetdicom.pdu import A_ASSOCIATE_RQ
-from pynetdicom.pdu_items import ApplicationContextItem
-from pynetdicom.pdu_primitives import A_ASSOCIATE, ImplementationClassUIDNotification, MaximumLengthNotification
+from pynetdicom.pdu_primitives import A_ASSOCIATE
 
 from dicom_listener.admission import AdmissionRules, Refusal
 from dicom_listener.peers import Peer
 from dicom_listener.scp import ScpSettings
+from tests.unit.dicom_listener.associate_pdu import associate_request
 from tests.unit.dicom_listener.instances import data_set
 from tests.unit.dicom_listener.listening import LOOPBACK, PATIENCE, Listener, send
 
 CALLED_AT = 10
 CALLING_AT = 26
 ACCEPT, REJECT, ABORT = 0x02, 0x03, 0x07
-
-
-def associate_request(*, application_context: str = "1.2.840.10008.3.1.1.1", version: int = 1) -> bytes:
-    primitive = A_ASSOCIATE()
-    primitive.application_context_name = "1.2.840.10008.3.1.1.1"
-    primitive.calling_ae_title, primitive.called_ae_title = "PACS", "SEGWATCH"
-    length, implementation = MaximumLengthNotification(), ImplementationClassUIDNotification()
-    length.maximum_length_received = 16382
-    implementation.implementation_class_uid = "1.2.3.4"
-    primitive.user_information = [length, implementation]
-    context = build_context(CTImageStorage, ImplicitVRLittleEndian)
-    context.context_id = 1
-    primitive.presentation_context_definition_list = [context]
-    pdu = A_ASSOCIATE_RQ(primitive)
-    pdu.protocol_version = version
-    (item,) = (one for one in pdu.variable_items if isinstance(one, ApplicationContextItem))
-    item.application_context_name = application_context
-    return bytes(pdu.encode())
 
 
 def told(association: Association) -> tuple[int | None, ...]:
