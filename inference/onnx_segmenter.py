@@ -1,4 +1,4 @@
-"""`OnnxSegmenter`: a model package run by ONNX Runtime; the only import of onnxruntime."""
+"""`OnnxSegmenter`: a model package run by ONNX Runtime."""
 
 import contextlib
 import io
@@ -7,11 +7,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
-from onnxruntime.capi import onnxruntime_pybind11_state as engine_errors
 from scipy.special import expit, softmax
 
+from inference.engine import engine_errors, onnxruntime
 from inference.errors import ModelPackageError, ProviderError
 from inference.grids import Grid, model_grid
 from inference.model_package import ModelPackage
