@@ -30,7 +30,7 @@ from reporter.association import Destination
 from reporter.delivery import CStoreSender
 from reporter.send_folder import send_folder
 from reporter.storage_folder import FolderDestination
-from segwatch import listener_wiring, wiring
+from segwatch import listener_wiring, state_wiring, wiring
 from segwatch.pipeline import Progress
 from segwatch.settings import SiteSettings, load_settings
 from segwatch.settings_text import site_toml
@@ -72,7 +72,7 @@ def _benchmark(folder: Path, options: argparse.Namespace) -> None:
     (folder / "site.key").write_text("0" * 64)
     with FolderDestination(folder / "pacs", "BENCH-PACS") as pacs:
         settings = _write_settings(folder, pacs)
-        engine = wiring.make_state_engine(settings)
+        engine = state_wiring.make_state_engine(settings)
         rows = {"receive": _receive(settings, engine, ct)}
         worked = subprocess.run(
             [sys.executable, __file__, "--worker", str(folder / "segwatch.toml")], check=True, stdout=subprocess.PIPE
@@ -141,7 +141,7 @@ def _process(settings: SiteSettings) -> dict[str, Any]:
     seconds: dict[str, float] = defaultdict(float)
     segmenter = wiring.make_segmenter(settings)
     segmenter.warm_up()
-    engine = wiring.make_state_engine(settings)
+    engine = state_wiring.make_state_engine(settings)
     places = wiring.make_places(settings, engine)
     pipeline = wiring.make_pipeline(settings, segmenter, wiring.site_identity(settings))
 

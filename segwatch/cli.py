@@ -32,7 +32,7 @@ class Command:
 RUN, LOOK, ACT, TUNE = "Run", "Look", "Act on a series", "Set up and tune"
 COMMANDS = (
     Command("site", RUN, "serve", "site"),
-    Command("listen", RUN, "serve", "listen"),
+    Command("listen", RUN, "listen", "listen"),
     Command("work", RUN, "serve", "work"),
     Command("deliver", RUN, "serve", "deliver"),
     Command("central", RUN, "central", "central"),

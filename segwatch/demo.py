@@ -34,7 +34,7 @@ from qc.stream.messages import Message
 from qc.stream.topics import VERDICTS, Subscription, metrics_topic
 from reporter import outbox
 from reporter.storage_folder import FolderDestination
-from segwatch import listener_wiring, wiring
+from segwatch import listener_wiring, state_wiring, wiring
 from segwatch.central_wiring import running_central
 from segwatch.commands.setup import write_key, write_new
 from segwatch.errors import UsageError
@@ -163,7 +163,7 @@ def prepared_demo(out: Path) -> Iterator[Demo]:
     _empty_folder(out)
     with FolderDestination(out / "pacs", PACS_AE_TITLE) as pacs:
         settings, central_settings = _write_settings(out, pacs)
-        engine = wiring.make_state_engine(settings)
+        engine = state_wiring.make_state_engine(settings)
         decided: queue.SimpleQueue[Route] = queue.SimpleQueue()
         with (
             listener_wiring.running_listener(settings, engine, observe_routes=decided.put) as listening,

@@ -10,7 +10,7 @@ from qc.metric_set import LESION_CORE_1
 from qc.stream.kafka_admin import DAY_MS, TopicSettings, check_broker
 from qc.stream.topics import metrics_topic
 from reporter.association import Destination, echo
-from segwatch import listener_wiring, stow_wiring, wiring
+from segwatch import listener_wiring, state_wiring, stow_wiring, wiring
 from segwatch.commitment_wiring import check_commitment
 from segwatch.errors import ROOM_ERRORS, UsageError
 from segwatch.findings import Caution, Check, Finding
@@ -51,7 +51,7 @@ def _secret(settings: SiteSettings) -> str:
 
 
 def _state(settings: SiteSettings) -> str:
-    engine = wiring.make_state_engine(settings)
+    engine = state_wiring.make_state_engine(settings)
     text = engine.url.render_as_string(hide_password=True)
     engine.dispose()
     return text

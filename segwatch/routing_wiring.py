@@ -1,18 +1,18 @@
 """Makes what decides about series from the settings."""
 
+import time
 from collections.abc import Callable
 
 from sqlalchemy import Connection, Engine
 
-from dicom_listener.router import RoutingPolicy, SeriesRouter
+from dicom_listener.router import RoutingPolicy, SeriesRouter, Take
 from dicom_listener.routes import Route
 from dicom_listener.routing_rules import RuleBook
 from dicom_listener.spool import Spool
-from inference.jobs import JobState
+from inference.jobs import JobQueue, JobState
 from inference.sql_queue import SqlJobQueue
 from segwatch.opt_out import OptOutCheck, opt_out_check, read_entries
 from segwatch.settings import SiteSettings
-from segwatch.worker import queue_series
 
 
 def make_rule_book(settings: SiteSettings) -> RuleBook:
@@ -52,3 +52,12 @@ def examine_routing(settings: SiteSettings) -> str:
     if path is None:
         return f"rules: {names}; no opt-out list"
     return f"rules: {names}; {len(read_entries(path, settings.secret()))} on the opt-out list"
+
+
+def queue_series(queue: JobQueue, clock: Callable[[], float] = time.time) -> Take:
+    """Make the hand-over from the listener: a series that is taken becomes a job, in the transaction that takes it."""
+
+    def hand_over(connection: Connection, key: str, version: int) -> None:
+        queue.enqueue(connection, key, version, now=clock())
+
+    return hand_over

@@ -6,7 +6,6 @@ from pathlib import Path
 from pydantic import ValidationError
 from sqlalchemy import Engine
 
-from dicom_listener import state as listener_state
 from inference.errors import ModelPackageError
 from inference.model_package import load_model_package, reference_manifest
 from inference.onnx_segmenter import OnnxSegmenter
@@ -14,10 +13,8 @@ from inference.read_series import ReadLimits
 from inference.segmentation import ModelIdentity
 from inference.segmenter import Segmenter
 from inference.sql_queue import SqlJobQueue
-from inference.sql_queue import metadata as queue_metadata
 from qc.periods import PeriodLength
 from qc.record import ModelReference
-from reporter import outbox
 from reporter.association import Destination
 from reporter.backoff import BackoffPolicy
 from reporter.deliver_loop import Deliverer
@@ -25,9 +22,6 @@ from reporter.delivery import CStoreSender
 from reporter.outbox_lane import LanePolicy
 from reporter.outbox_runner import OutboxRunner
 from reporter.publish import Publisher
-from segwatch import acts, made_results, opt_out_acts
-from segwatch.database import make_engine, make_tables
-from segwatch.errors import SettingsError
 from segwatch.housekeeping import Housekeeping
 from segwatch.listener_wiring import make_spool
 from segwatch.pipeline import Pipeline, SiteIdentity
@@ -40,20 +34,6 @@ from segwatch.worker import Worker, WorkerPlaces, WorkerPolicy
 
 LEASE_TIMEOUTS = 4
 """A delivery's lease lasts this many network time limits: connecting, negotiating, storing, releasing."""
-
-
-def make_state_engine(settings: SiteSettings) -> Engine:
-    """Open the site's state, its tables made. Raises `SettingsError`."""
-    engine = make_engine(settings.state_url)
-    if engine.dialect.name == "sqlite" and engine.url.database:
-        folder = Path(engine.url.database).parent
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise SettingsError(f"the folder {folder} of the state cannot be made: {error.strerror}") from error
-    rooms = (listener_state.metadata, queue_metadata, outbox.metadata)
-    make_tables(engine, *rooms, acts.metadata, opt_out_acts.metadata, made_results.metadata)
-    return engine
 
 
 def results_root(settings: SiteSettings) -> Path:

@@ -13,12 +13,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from dicom_listener import routes
 from dicom_listener.heads import read_heads
-from dicom_listener.router import Take
 from dicom_listener.routing import Reason
 from dicom_listener.state import load_series
 from inference.errors import JobLostError, ProviderError, SeriesRejectedError
@@ -211,12 +210,3 @@ class Worker:
         finally:
             ended.set()
             thread.join()
-
-
-def queue_series(queue: JobQueue, clock: Callable[[], float] = time.time) -> Take:
-    """Make the hand-over from the listener: a series that is taken becomes a job, in the transaction that takes it."""
-
-    def hand_over(connection: Connection, key: str, version: int) -> None:
-        queue.enqueue(connection, key, version, now=clock())
-
-    return hand_over

@@ -19,6 +19,7 @@ SiteFile = Annotated[
     Path, typer.Option("--config", "-c", help="Settings of the site, written by `segwatch init site`.", metavar="FILE")
 ]
 CentralFile = Annotated[Path, typer.Option("--config", "-c", help="Settings of the central host.", metavar="FILE")]
+StopAtEof = Annotated[bool, typer.Option("--stop-at-eof", hidden=True, help="Stop when standard input ends.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of text for people.")]
 
 SITE_FILE = Path("segwatch.toml")

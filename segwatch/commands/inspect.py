@@ -13,7 +13,7 @@ from dicom_listener.spool import SpoolUsage
 from inference.sql_queue import SqlJobQueue
 from reporter import outbox
 from reporter.outbox_summary import DestinationSummary
-from segwatch import listener_wiring, wiring
+from segwatch import listener_wiring, state_wiring
 from segwatch.commands.console import SITE_FILE, AsJson, SiteFile, console, print_json, site_settings
 from segwatch.status import SeriesStatus, SiteStatus, site_status
 
@@ -29,7 +29,7 @@ def status(
 ) -> None:
     """Show series by state, what waits in the outbox and why, the spool, and the turnaround time."""
     settings = site_settings(config)
-    engine = wiring.make_state_engine(settings)
+    engine = state_wiring.make_state_engine(settings)
     usage = listener_wiring.make_spool(settings).usage()
     with engine.begin() as connection:
         found = site_status(connection, SqlJobQueue(), usage)
@@ -53,7 +53,7 @@ def lookup(
 ) -> None:
     """Go from a record id in an alert back to the study; only this site can."""
     settings = site_settings(config)
-    with wiring.make_state_engine(settings).begin() as connection:
+    with state_wiring.make_state_engine(settings).begin() as connection:
         item = outbox.find_by_event_id(connection, record_id)
         row = state.find_by_prefix(connection, item.run.series_key)
     found = {

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from dicom_listener.errors import UnreadableInstanceError
 from dicom_listener.heads import read_head
-from segwatch import listener_wiring, wiring
+from segwatch import listener_wiring, state_wiring
 from segwatch.commands.console import SITE_FILE, SiteFile, console, site_settings
 from segwatch.commands.inspect import SHOWN_KEY, local_time
 from segwatch.errors import UsageError
@@ -105,7 +105,7 @@ def _desk(settings: SiteSettings) -> OptOutDesk:
             'there is no opt-out list: name one in the settings, e.g. routing.opt_out_file = "opt-out.txt"'
         )
     spool = listener_wiring.make_spool(settings)
-    return OptOutDesk(path, settings.secret(), wiring.make_state_engine(settings), spool)
+    return OptOutDesk(path, settings.secret(), state_wiring.make_state_engine(settings), spool)
 
 
 def _identifier(kind: OptOutKind, file: Path | None) -> str:

@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from inference.sql_queue import SqlJobQueue
-from segwatch import listener_wiring, wiring
+from segwatch import listener_wiring, state_wiring, wiring
 from segwatch.acts import find_acts
 from segwatch.commands.console import SITE_FILE, SiteFile, console, site_settings
 from segwatch.commands.inspect import SHOWN_KEY, local_time
@@ -31,7 +31,7 @@ def _actor(given: str) -> str:
 
 def _acts(config: Path) -> SeriesActs:
     settings = site_settings(config)
-    engine = wiring.make_state_engine(settings)
+    engine = state_wiring.make_state_engine(settings)
     return SeriesActs(engine, listener_wiring.make_spool(settings), SqlJobQueue(), wiring.results_root(settings))
 
 
@@ -57,7 +57,7 @@ def forget(key: Key, why: Why, by: By = "", config: SiteFile = SITE_FILE) -> Non
 def history(config: SiteFile = SITE_FILE) -> None:
     """Show what people did to which series."""
     settings = site_settings(config)
-    with wiring.make_state_engine(settings).begin() as connection:
+    with state_wiring.make_state_engine(settings).begin() as connection:
         acts = find_acts(connection)
     table = Table("when", "series", "act", "by", "why")
     for act in acts:

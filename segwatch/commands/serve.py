@@ -8,15 +8,13 @@ from typing import Annotated
 import typer
 
 from reporter.outbox_runner import OutboxRunner
-from segwatch import listener_wiring, wiring
-from segwatch.commands.console import SITE_FILE, SiteFile, error_console
+from segwatch import state_wiring, wiring
+from segwatch.commands.console import SITE_FILE, SiteFile, StopAtEof, error_console
 from segwatch.commands.console import site_settings as load_site
 from segwatch.housekeeping import Housekeeper
 from segwatch.lifecycle import announce_ready, on_stop_signal, stop_event, wait_for
 from segwatch.settings import child_environment
 from segwatch.supervisor import ChildSpec, Supervisor
-
-StopAtEof = Annotated[bool, typer.Option("--stop-at-eof", hidden=True, help="Stop when standard input ends.")]
 
 
 def site(config: SiteFile = SITE_FILE) -> None:
@@ -27,7 +25,7 @@ def site(config: SiteFile = SITE_FILE) -> None:
     settings = load_site(config)
     # what is wrong with these is told here once rather than by every child
     settings.secret()
-    wiring.make_state_engine(settings).dispose()
+    state_wiring.make_state_engine(settings).dispose()
     options = ("-c", str(config.resolve()), "--stop-at-eof")
     specs = [ChildSpec("listen", ("listen", *options)), ChildSpec("deliver", ("deliver", *options))]
     specs += [
@@ -41,17 +39,6 @@ def site(config: SiteFile = SITE_FILE) -> None:
         raise typer.Exit(status)
 
 
-def listen(config: SiteFile = SITE_FILE, stop_at_eof: StopAtEof = False) -> None:
-    """Run the DICOM listener alone: receive instances, and queue series that are complete."""
-    settings = load_site(config)
-    stop = stop_event(at_end_of_input=stop_at_eof)
-    with listener_wiring.running_listener(settings, wiring.make_state_engine(settings)) as listening:
-        where = f"{settings.listener.host}:{listening.port} as {settings.listener.ae_title}"
-        tls = "" if listening.tls_port is None else f", TLS on port {listening.tls_port}"
-        announce_ready("listen", f"listening on {where}{tls}{listening.stow}")
-        wait_for(stop)
-
-
 def work(
     config: SiteFile = SITE_FILE,
     name: Annotated[str, typer.Option(help="Name of this worker, unique on this host.")] = "",
@@ -63,7 +50,7 @@ def work(
     segmenter = wiring.make_segmenter(settings)
     segmenter.warm_up()
     full_name = f"{platform.node()}/{name or 'work'}/{os.getpid()}"
-    worker = wiring.make_worker(settings, wiring.make_state_engine(settings), segmenter, full_name)
+    worker = wiring.make_worker(settings, state_wiring.make_state_engine(settings), segmenter, full_name)
     announce_ready("work", f"{name or 'worker'} ready: {segmenter.model.name} {segmenter.model.version}")
     worker.run(stop)
 
@@ -72,7 +59,7 @@ def deliver(config: SiteFile = SITE_FILE, stop_at_eof: StopAtEof = False) -> Non
     """Run delivery alone: send results to the destinations, records to the message log, and purge what is done."""
     settings = load_site(config)
     stop = stop_event(at_end_of_input=stop_at_eof)
-    engine = wiring.make_state_engine(settings)
+    engine = state_wiring.make_state_engine(settings)
     housekeeper = Housekeeper(wiring.make_housekeeping(settings, engine))
     parts: list[OutboxRunner | Housekeeper] = [*wiring.make_deliverers(settings, engine), housekeeper]
     threads = [threading.Thread(target=part.run, args=(stop,), name=type(part).__name__) for part in parts]
