@@ -7,7 +7,7 @@ nothing that nobody asked for.
 
 import os
 
-# the process's own environment, not `os.environ`: nothing is read here, and the engine reads it as it is loaded
+# nothing is read from the environment here; the engine reads this as it is loaded
 os.putenv("ORT_DISABLE_TELEMETRY", "1")
 
 import onnxruntime

@@ -83,6 +83,16 @@ def test_the_central_host_imports_no_imaging_library() -> None:
     assert not _import(["qc.fit"], blocked=("torch",)) & set(IMAGING)
 
 
+def test_the_listener_imports_no_engine() -> None:
+    """It is started first and runs always: small, quick to start, and nothing of the engine's in its process."""
+    assert not _import(["segwatch.commands.listen"], blocked=("torch",)) & {
+        "onnxruntime",
+        "highdicom",
+        "scipy",
+        "kafka",
+    }
+
+
 @pytest.mark.parametrize("path", _sources(*ROOMS, "tests", "benchmarks"), ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_file_is_small_enough_to_be_read(path: Path) -> None:
     lines = path.read_text().count("\n")

@@ -1,12 +1,9 @@
-import errno
 import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
 from pydicom import dcmread
@@ -54,55 +51,6 @@ def test_fragments_make_the_same_file_as_one_piece(spool: Spool, tmp_path: Path)
         stored = incoming.commit()
     assert stored.instance.path.read_bytes() == whole.instance.path.read_bytes()
     assert stored.instance.size_bytes == whole.instance.size_bytes
-
-
-def test_data_and_name_reach_the_disk_before_success(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
-    steps: list[str] = []
-
-    def recorded(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*arguments: Any) -> Any:
-            target = arguments[-1]
-            suffix = f" {Path(f'/proc/self/fd/{target}').readlink().name}" if name == "fsync" else ""
-            original(*arguments)
-            steps.append(name + suffix)
-
-        return call
-
-    for name in ("fdatasync", "fsync", "link"):
-        monkeypatch.setattr(os, name, recorded(name, getattr(os, name)))
-    spool.store(*instance(1))
-    # the folder's own name before what is filed in it; content and name of the instance at the same time
-    assert steps[:2] == ["fsync spool", "link"]
-    assert sorted(steps[2:]) == ["fdatasync", f"fsync {KEY}"]
-    steps.clear()
-    spool.store(*instance(2))
-    assert steps[0] == "link"
-    assert sorted(steps[1:]) == ["fdatasync", f"fsync {KEY}"]
-
-
-def test_a_duplicate_is_durable_before_success_too(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = spool.store(*instance(1))
-    synced: list[str] = []
-    fsync = os.fsync
-
-    def record(descriptor: int) -> None:
-        fsync(descriptor)
-        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
-
-    monkeypatch.setattr(os, "fsync", record)
-    assert spool.store(*instance(1)).outcome is StoreOutcome.DUPLICATE
-    assert sorted(synced) == sorted([first.instance.path.name, KEY])
-
-
-@pytest.mark.parametrize("length", [0, 100, -1])
-def test_what_lost_its_end_with_the_power_is_no_instance_and_is_replaced(spool: Spool, length: int) -> None:
-    path = spool.store(*instance(1)).instance.path
-    content = path.read_bytes()
-    path.write_bytes(content[:length])
-    assert spool.load(KEY) == ()
-    assert spool.store(*instance(1)).outcome is StoreOutcome.STORED
-    assert path.read_bytes() == content
-    assert spool.conflicts(KEY) == []
 
 
 def test_the_same_data_set_again_is_accepted_once(spool: Spool) -> None:
@@ -164,32 +112,6 @@ def test_what_is_not_committed_leaves_nothing(spool: Spool) -> None:
     with spool.receive(request()) as incoming:
         incoming.write(b"half")
     assert _all_files(spool) == []
-
-
-@pytest.mark.parametrize("step", ["os.open", "os.write", "os.fdatasync", "os.link", "os.fsync"])
-@pytest.mark.parametrize(
-    ("number", "expected"),
-    [
-        (errno.ENOSPC, SpoolFullError),
-        (errno.EDQUOT, SpoolFullError),
-        (errno.EROFS, SpoolError),
-        (errno.EIO, SpoolError),
-    ],
-)
-def test_a_disk_that_fails_is_named_and_nothing_half_stays(
-    spool: Spool, monkeypatch: pytest.MonkeyPatch, step: str, number: int, expected: type[SpoolError]
-) -> None:
-    def fail(*_: object, **_more: object) -> None:
-        raise OSError(number, os.strerror(number))
-
-    with monkeypatch.context() as broken:
-        broken.setattr(step, fail)
-        with pytest.raises(SpoolError) as caught:
-            spool.store(*instance())
-    assert type(caught.value) is expected
-    assert str(spool.root) in str(caught.value)
-    assert list((spool.root / ".incoming").iterdir()) == []
-    assert spool.store(*instance()).outcome in (StoreOutcome.STORED, StoreOutcome.DUPLICATE)
 
 
 def test_instances_are_refused_over_the_watermark_and_taken_again_below(

@@ -1,0 +1,99 @@
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dicom_listener.errors import SpoolError, SpoolFullError
+from dicom_listener.series import series_key
+from dicom_listener.spool import Spool
+from dicom_listener.stored import StoreOutcome
+from tests.unit.dicom_listener.instances import SERIES, STUDY, instance
+
+KEY = series_key(STUDY, SERIES)
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Spool:
+    return Spool(tmp_path / "spool", high_watermark=1.1)
+
+
+def _all_files(spool: Spool) -> list[Path]:
+    return sorted(path for path in spool.root.rglob("*") if path.is_file())
+
+
+def test_data_and_name_reach_the_disk_before_success(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[str] = []
+
+    def recorded(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any) -> Any:
+            target = arguments[-1]
+            suffix = f" {Path(f'/proc/self/fd/{target}').readlink().name}" if name == "fsync" else ""
+            original(*arguments)
+            steps.append(name + suffix)
+
+        return call
+
+    for name in ("fdatasync", "fsync", "link"):
+        monkeypatch.setattr(os, name, recorded(name, getattr(os, name)))
+    spool.store(*instance(1))
+    # the folder's own name before what is filed in it; content and name of the instance at the same time
+    assert steps[:2] == ["fsync spool", "link"]
+    assert sorted(steps[2:]) == ["fdatasync", f"fsync {KEY}"]
+    steps.clear()
+    spool.store(*instance(2))
+    assert steps[0] == "link"
+    assert sorted(steps[1:]) == ["fdatasync", f"fsync {KEY}"]
+
+
+def test_a_duplicate_is_durable_before_success_too(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = spool.store(*instance(1))
+    synced: list[str] = []
+    fsync = os.fsync
+
+    def record(descriptor: int) -> None:
+        fsync(descriptor)
+        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
+
+    monkeypatch.setattr(os, "fsync", record)
+    assert spool.store(*instance(1)).outcome is StoreOutcome.DUPLICATE
+    assert sorted(synced) == sorted([first.instance.path.name, KEY])
+
+
+@pytest.mark.parametrize("length", [0, 100, -1])
+def test_what_lost_its_end_with_the_power_is_no_instance_and_is_replaced(spool: Spool, length: int) -> None:
+    path = spool.store(*instance(1)).instance.path
+    content = path.read_bytes()
+    path.write_bytes(content[:length])
+    assert spool.load(KEY) == ()
+    assert spool.store(*instance(1)).outcome is StoreOutcome.STORED
+    assert path.read_bytes() == content
+    assert spool.conflicts(KEY) == []
+
+
+@pytest.mark.parametrize("step", ["os.open", "os.write", "os.fdatasync", "os.link", "os.fsync"])
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [
+        (errno.ENOSPC, SpoolFullError),
+        (errno.EDQUOT, SpoolFullError),
+        (errno.EROFS, SpoolError),
+        (errno.EIO, SpoolError),
+    ],
+)
+def test_a_disk_that_fails_is_named_and_nothing_half_stays(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch, step: str, number: int, expected: type[SpoolError]
+) -> None:
+    def fail(*_: object, **_more: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as broken:
+        broken.setattr(step, fail)
+        with pytest.raises(SpoolError) as caught:
+            spool.store(*instance())
+    assert type(caught.value) is expected
+    assert str(spool.root) in str(caught.value)
+    assert list((spool.root / ".incoming").iterdir()) == []
+    assert spool.store(*instance()).outcome in (StoreOutcome.STORED, StoreOutcome.DUPLICATE)
