@@ -1,6 +1,7 @@
 """Self-made certificates: an authority, and what it issues, as good or as bad as a test wants them."""
 
 import datetime as dt
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +42,8 @@ class Authority:
         self._count = 0
         self.certificate = folder / "authority.pem"
         """What others trust."""
+        self.key = folder / "authority.key"
+        self._write_key(self.key, self._key)
         builder = self._builder(self._subject, self._key, 0 * DAY, 3650 * DAY)
         builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         self._write(self.certificate, builder.sign(self._key, hashes.SHA256()))
@@ -54,9 +57,30 @@ class Authority:
         builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         identity = Identity(self._folder / f"{self._count}.pem", self._folder / f"{self._count}.key")
         self._write(identity.certificate, builder.sign(self._key, hashes.SHA256()))
-        identity.key.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-        identity.key.chmod(0o600)
+        self._write_key(identity.key, key)
         return identity
+
+    def issue_by_sha1(self) -> Identity:
+        """A certificate signed as they were until 2016; cryptography refuses to make such, openssl does not."""
+        good = self.issue("rsa2048")
+        old = Identity(good.certificate.with_suffix(".sha1.pem"), good.key)
+        request = subprocess.run(
+            ["openssl", "req", "-new", "-key", good.key, "-subj", "/CN=Nobody Test"], capture_output=True, check=True
+        )
+        sign: list[str | Path] = [
+            "openssl",
+            "x509",
+            "-req",
+            "-sha1",
+            "-CA",
+            self.certificate,
+            "-CAkey",
+            self.key,
+            "-set_serial",
+            "1",
+        ]
+        subprocess.run([*sign, "-out", old.certificate], input=request.stdout, capture_output=True, check=True)
+        return old
 
     def _builder(
         self, subject: x509.Name, key: PrivateKey, begins: dt.timedelta, ends: dt.timedelta
@@ -71,6 +95,11 @@ class Authority:
             .not_valid_before(now + begins - dt.timedelta(hours=1))
             .not_valid_after(now + ends)
         )
+
+    @staticmethod
+    def _write_key(path: Path, key: PrivateKey) -> None:
+        path.touch(mode=0o600)
+        path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
 
     @staticmethod
     def _write(path: Path, certificate: x509.Certificate) -> None:

@@ -57,6 +57,7 @@ REFUSED = {
     "of another authority of the same name": "certificate signature failure",
     "rsa1024": "certificate key too weak",
     "ec224": "on a curve that is too small",
+    "signed with SHA-1": "CA signature digest algorithm too weak",
 }
 """Of a sender's certificate, with what the log says."""
 
@@ -81,6 +82,7 @@ def test_other_certificates_are_refused_in_words(
         "expired": lambda: room.authority.issue(ends=-DAY / 48),
         "not yet valid": lambda: room.authority.issue(begins=2 * DAY),
         "of another authority": lambda: Authority(tmp_path / "other", "Another").issue(),
+        "signed with SHA-1": room.authority.issue_by_sha1,
         "of another authority of the same name": lambda: Authority(tmp_path / "other").issue(),
     }
     context = room.client(identities.get(peer, lambda: room.authority.issue(peer))())
