@@ -12,6 +12,7 @@ from qc.stream.topics import metrics_topic
 from reporter.association import Destination, echo
 from segwatch import listener_wiring, state_wiring, stow_wiring, wiring
 from segwatch.commitment_wiring import check_commitment
+from segwatch.completion_wiring import check_completion
 from segwatch.errors import ROOM_ERRORS, UsageError
 from segwatch.findings import Caution, Check, Finding
 from segwatch.metrics_check import check_metrics
@@ -118,6 +119,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("port", check_port),
     ("TLS", check_tls),
     ("STOW-RS", stow_wiring.examine),
+    ("completion", check_completion),
     ("commitment", check_commitment),
     ("metrics", check_metrics),
     ("routing", examine_routing),
