@@ -32,6 +32,7 @@ class Interleavings(RuleBasedStateMachine):
         self.versions: dict[str, list[frozenset[str]]] = defaultdict(list)
         self.last_at: dict[str, float] = {}
         self.first_at: dict[str, float] = {}
+        self.closed: set[str] = set()
         self.completion = SeriesCompletion(RULE)
 
     def _begin(self, key: str, version: int) -> None:
@@ -58,6 +59,8 @@ class Interleavings(RuleBasedStateMachine):
             assert not self.completion.is_member(key, uid)
             self.completion.forget(key)  # late: the series is reopened
         self.stored[key].add(uid)
+        if not before:
+            self.closed.discard(key)
         if not self.completion.knows(key):
             self._introduce(key)
             assert self.completion.add(key, _instance(uid), now=self.now) is Arrival.DUPLICATE
@@ -70,9 +73,16 @@ class Interleavings(RuleBasedStateMachine):
     def wait(self, halves: int) -> None:
         self.now += halves / 2
 
+    @rule()
+    def let_everything_complete(self) -> None:
+        self.now += QUIET
+        self.hand_over(fails=False)
+
     @rule(key=keys)
     def close(self, key: str) -> None:
         self.completion.close(key, now=self.now)
+        if self.completion.is_receiving(key):
+            self.closed.add(key)
 
     @rule(count=st.integers(-1, 9), drops=st.booleans())
     def ask(self, count: int, drops: bool) -> None:
@@ -93,6 +103,7 @@ class Interleavings(RuleBasedStateMachine):
             assert self.completion.version(key) == len(self.versions[key]) + 1, "versions are contiguous"
             self.completion.complete(key, members, now=self.now)
             self.versions[key].append(members)
+            self.closed.discard(key)
 
     def _check_due(self, key: str) -> None:
         ending, quiet_for = self.completion.ending(key), self.now - self.last_at[key]
@@ -104,6 +115,8 @@ class Interleavings(RuleBasedStateMachine):
             assert quiet_for >= SETTLE
             if ending is Ending.COUNT:
                 assert self.completion.expected(key) == len(self.stored[key])
+            else:
+                assert key in self.closed, "something new came since the release"
 
     @rule()
     def restart(self) -> None:
