@@ -15,7 +15,7 @@ from segwatch.completion_wiring import check_completion
 from segwatch.errors import UsageError
 from segwatch.listener_wiring import running_listener
 from segwatch.settings import SiteSettings
-from segwatch.wiring import make_state_engine
+from segwatch.state_wiring import make_state_engine
 from tests.peers.dcmtk import Dcmtk
 
 PATIENCE = 60.0
