@@ -19,6 +19,7 @@ need "/usr/bin/storescu /usr/local/bin/storescu /opt/homebrew/bin/storescu" dcmt
 need "/usr/sbin/Orthanc Orthanc" orthanc
 [ -r /usr/share/orthanc/plugins/libOrthancDicomWeb.so ] || missing="$missing orthanc-dicomweb"
 need dciodvfy dicom3tools
+need strace strace
 need "/usr/lib/postgresql/*/bin/initdb initdb" postgresql
 need promtool prometheus
 java -version 2>&1 | grep -qE 'version "(1[7-9]|[2-9][0-9])' || missing="$missing openjdk-17-jre-headless"

@@ -90,7 +90,8 @@ class OrderCheck:
         elif call.name in _WRITES and not failed and paths and paths[0].startswith(f"{self.spool}/"):
             self._unsynced.add(paths[0])
         elif call.name in {"fdatasync", "fsync"} and not failed:
-            self._unsynced.discard(paths[0])
+            # of a file that was renamed meanwhile the new name is shown
+            self._unsynced -= {paths[0], self._source.get(paths[0], "")}
             inside = {one for one in self._loose_names if str(PurePosixPath(one).parent) == paths[0]}
             self._loose_names -= inside
         elif call.name.startswith(("link", "rename")):

@@ -53,6 +53,15 @@ def test_the_check_accepts_what_is_right() -> None:
     assert _check(GOOD).checked == 1
 
 
+def test_a_file_may_be_named_before_its_data_are_synced() -> None:
+    written, _, *folders, _, _, answer = GOOD
+    named = Call("rename", (b"/spool/.incoming/a", _final()), 0)
+    synced = (Call("fsync", (b"/spool/key",), 0), Call("fdatasync", (_final(),), 0))
+    assert _check((written, *folders, named, *synced, answer)).violations == []
+    assert _check((written, *folders, named, synced[0], answer, synced[1])).violations != []
+    assert _check((written, *folders, named, synced[1], answer, synced[0])).violations != []
+
+
 @pytest.mark.parametrize(
     "change",
     [
