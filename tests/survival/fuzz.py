@@ -65,7 +65,7 @@ class Findings:
             self.endings[reaction] += 1
             self.slowest_seconds = max(self.slowest_seconds, seconds)
             if reaction == "status 0000" and case.store is not None:
-                uid = case.store.uid.rstrip(" \0")  # as padding, which is no part of a UID (PS3.5 section 6.2)
+                uid = case.store.uid.rstrip("\0 ").lstrip(" ")  # the listener takes these for padding
                 self.acknowledged[fingerprint(uid, case.store.data_set)] = f"{case.name} {case.store.uid!a}"
 
 
