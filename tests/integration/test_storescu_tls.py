@@ -14,7 +14,7 @@ from dicom_listener.scp import ScpSettings, StorageScp
 from dicom_listener.spool import Spool
 from dicom_listener.stored import StoredInstance, StoreOutcome
 from dicom_listener.tls import TlsProfile, TlsSettings
-from tests.peers.certificates import DAY, Authority, Identity
+from tests.peers.certificates import DAY, Authority, Identity, find_openssl
 from tests.peers.dcmtk import Dcmtk
 from tests.peers.ports import LOOPBACK
 from tests.peers.waiting import wait_until
@@ -145,7 +145,7 @@ def test_openssl_with_one_version(listen: Listen, authority: Authority, version:
     options: list[str | Path] = ["-CAfile", authority.certificate, "-cert", sender.certificate, "-key", sender.key]
     options += ["-cipher", "ALL:@SECLEVEL=0", "-verify_return_error"]
     done = subprocess.run(
-        ["openssl", "s_client", "-connect", f"{LOOPBACK}:{listener.scp.port}", version, *options],
+        [find_openssl(), "s_client", "-connect", f"{LOOPBACK}:{listener.scp.port}", version, *options],
         input="",
         capture_output=True,
         text=True,

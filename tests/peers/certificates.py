@@ -1,6 +1,7 @@
 """Self-made certificates: an authority, and what it issues, as good or as bad as a test wants them."""
 
 import datetime as dt
+import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
+
+from tests.peers.missing import missing_peer
 
 DAY = dt.timedelta(days=1)
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
@@ -21,6 +24,14 @@ class Identity:
 
     certificate: Path
     key: Path
+
+
+def find_openssl() -> str:
+    """The program of OpenSSL, or the end of the test."""
+    found = shutil.which("openssl")
+    if found is None:
+        missing_peer("openssl", "not installed (Debian package openssl)")
+    return found
 
 
 def make_key(kind: str) -> PrivateKey:
@@ -64,8 +75,9 @@ class Authority:
         """A certificate signed as they were until 2016; cryptography refuses to make such, openssl does not."""
         good = self.issue("rsa2048")
         old = Identity(good.certificate.with_suffix(".sha1.pem"), good.key)
+        openssl = find_openssl()
         request = subprocess.run(
-            ["openssl", "req", "-new", "-key", good.key, "-subj", "/CN=Nobody Test"], capture_output=True, check=True
+            [openssl, "req", "-new", "-key", good.key, "-subj", "/CN=Nobody Test"], capture_output=True, check=True
         )
         sign: list[str | Path] = [
             "openssl",
