@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import wraps
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,7 @@ def _senders_hear_a_quick_rejection(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     close = AssociationSocket.close
 
+    @wraps(close)  # test_pynetdicom_internals looks at what is below
     def close_as_connected(self: AssociationSocket) -> None:
         was_connected = self._is_connected
         close(self)
