@@ -56,9 +56,11 @@ class CountAsker:
     def start(self, tell: Callable[[CountAnswer], None]) -> None:
         """Begin to ask; `tell` gets the answers, in the asker's thread."""
         self._tell = tell
-        self._stopping.clear()
+        self._questions = queue.Queue(MAXIMUM_WAITING)  # what was left at a stop is asked anew by the intake
+        self._stopping = threading.Event()
         # a daemon: a peer that hangs must not keep the process from ending
-        self._thread = threading.Thread(target=self._run, name="count-asker", daemon=True)
+        arguments = (self._questions, self._stopping)
+        self._thread = threading.Thread(target=self._run, args=arguments, name="count-asker", daemon=True)
         self._thread.start()
 
     def ask(self, question: CountQuestion) -> None:
@@ -78,8 +80,8 @@ class CountAsker:
         self._thread.join(STOP_SECONDS)
         self._thread = None
 
-    def _run(self) -> None:
-        while (question := self._questions.get()) is not None and not self._stopping.is_set():
+    def _run(self, questions: "queue.Queue[CountQuestion | None]", stopping: threading.Event) -> None:
+        while (question := questions.get()) is not None and not stopping.is_set():
             try:
                 self._answer(question)
             except Exception as error:  # noqa: BLE001 (one question must not end the asking)

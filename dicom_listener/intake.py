@@ -94,9 +94,9 @@ class Intake:
             raise
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="dicom-intake")
-        self._thread.start()
         if self._asker is not None:
             self._asker.start(self.add)
+        self._thread.start()
 
     def add(self, event: StoredInstance | AssociationReport | CountAnswer) -> None:
         """Take note of an instance that is durable, of an association that ended after its instances were told, or of

@@ -253,3 +253,7 @@ def test_a_failure_is_logged_without_a_uid_and_the_peer_left_alone(caplog: pytes
     assert "ValueError" in caplog.text
     assert QUESTION.series_instance_uid not in caplog.text
     asker.stop()
+    asker.start(answers.put)  # as at the next start of the intake
+    asker.ask(replace(QUESTION, version=4))
+    assert answers.get(timeout=PATIENCE) == CountAnswer("a" * 32, 4, 5)
+    asker.stop()
