@@ -12,6 +12,7 @@ import pytest
 
 from dicom_listener.tls import CIPHER_SUITES, TlsProfile, TlsSettings
 from tests.peers.certificates import DAY, Authority, Identity
+from tests.peers.waiting import wait_until
 from tests.unit.dicom_listener.instances import data_set
 from tests.unit.dicom_listener.listening import LOOPBACK, PATIENCE, Listener, send, threads
 from tests.unit.dicom_listener.tls_room import TlsRoom, associate, refuses, tls_port, turned_away
@@ -180,7 +181,6 @@ def test_limits_count_over_both_ports(room: TlsRoom) -> None:
 @pytest.mark.parametrize("what", ["silence", "dribble"])
 def test_who_never_ends_the_handshake_hinders_nobody_and_is_cut_after_the_artim_time(room: TlsRoom, what: str) -> None:
     listener = room.listen(first_pdu_seconds=1.0)
-    before = threads()
     began = time.monotonic()
     hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(500)
     with ExitStack() as opened:
@@ -204,9 +204,7 @@ def test_who_never_ends_the_handshake_hinders_nobody_and_is_cut_after_the_artim_
                 except OSError:
                     still_open.remove(one)
             sent += 1
-    for thread in threads() - before:
-        thread.join(PATIENCE)
-        assert not thread.is_alive()
+    wait_until(lambda: listener.scp.connections().open == 0, "every connection is closed here too")
 
 
 @pytest.mark.parametrize("bytes_sent", [b"", b"GET / HTTP/1.1\r\n\r\n", b"\x01\x00\x00\x00\x00\xcd", b"\x16\x03"])
