@@ -11,7 +11,7 @@ from tests.survival.listener import INTAKES, attacked
 from tests.survival.mutated_data_set import load_bases
 from tests.survival.places import CORPUS, FAILURES, REAL_FILES
 
-SEED, CASES = 7, 4000
+SEED, CASES = 7, 3000
 
 
 def test_a_case_is_made_from_its_number_alone(tmp_path: Path) -> None:
