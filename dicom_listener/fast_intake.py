@@ -97,6 +97,7 @@ class FastProvider(DULServiceProvider):
         self._make_stores = make_stores
         self._stores: PlainStores | None = None
         self._needs_more_bytes = False
+        self._is_taking = False
         self._was_quiet = False
         """Whether the last turn changed nothing that the association's loop could see."""
 
@@ -117,6 +118,10 @@ class FastProvider(DULServiceProvider):
             self.gate.end()
             for end in self._wakers:
                 end.close()
+
+    def idle_timer_expired(self) -> bool:
+        """Whether the peer was idle for too long; while we store what it sent, e.g. on a slow disk, it is not."""
+        return not self._is_taking and bool(super().idle_timer_expired())
 
     def kill_dul(self) -> None:
         """End the reactor."""
@@ -171,6 +176,7 @@ class FastProvider(DULServiceProvider):
         stores = self._stores = self._stores or self._make_stores()
         while not self._kill_thread and self.to_provider_queue.empty():
             n_pdus = stores.n_pdus
+            self._is_taking = True
             turn = stores.take(self._connection.buffered)
             self._connection.consume(turn.taken)
             if turn.answer:
@@ -178,6 +184,7 @@ class FastProvider(DULServiceProvider):
                 stores.prepare()
             if turn.answer or stores.n_pdus != n_pdus:
                 self._idle_timer.restart()  # whole PDUs only: bytes that dribble do not count
+            self._is_taking = False
             if turn.next is Next.VIOLATION:
                 self._connection.drop()
                 self.event_queue.put(INVALID_PDU)

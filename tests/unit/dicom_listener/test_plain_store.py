@@ -1,6 +1,7 @@
 """The bytes of one association, in whatever pieces they come, to instances in the spool and answers."""
 
 import time
+import warnings
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -60,8 +61,10 @@ class Receiver:
 def decode(answer: bytes) -> C_STORE:
     pdu, message = P_DATA_TF(), DIMSEMessage()
     pdu.decode(answer)
-    assert message.decode_msg(pdu.to_primitive())
-    primitive = message.message_to_primitive()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pydicom says what it thinks of a damaged UID that is sent back
+        assert message.decode_msg(pdu.to_primitive())
+        primitive = message.message_to_primitive()
     assert isinstance(primitive, C_STORE)
     return primitive
 
