@@ -26,7 +26,7 @@ Count = Callable[..., int | None]
 
 
 class CountAsker:
-    """Implements `dicom_listener.intake_events.Asker` by C-FIND. What fails leaves the quiet time in force."""
+    """Asks by C-FIND, for `dicom_listener.intake_events.Asker`. What fails leaves the quiet time."""
 
     def __init__(
         self, peers: Sequence[Peer], *, calling_ae_title: str, seconds: float, count: Count = count_at_sender
