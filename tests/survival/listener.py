@@ -20,6 +20,8 @@ INTAKES: tuple[str, ...] = ("fast", "pynetdicom") if "fast_intake" in ListenerSe
 ARTIM_SECONDS, IDLE_SECONDS = 2.0, 2.0
 """Short, so that what has to wait for them is over soon."""
 START_SECONDS = 120.0
+POOL_THREADS = 8
+"""Of the spool's pool, which begins to run when several senders push at once."""
 
 
 class AttackedListener:
@@ -103,6 +105,7 @@ class AttackedListener:
 
     def wait_for_rest(self, threads: int, descriptors: int, *, timeout: float = 60) -> None:
         """Wait until it has no more threads and descriptors than these."""
+        threads += POOL_THREADS
         try:
             wait_until(
                 lambda: self.threads() <= threads and self.descriptors() <= descriptors,
