@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from dicom_listener.routes import Route, RouteState
+from dicom_listener.routing.routes import Route, RouteState
 from inference import onnx_segmenter
 from inference.phantom import make_phantom
 from inference.phantom_dicom import write_ct_series

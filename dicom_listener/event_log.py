@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from dicom_listener.association_report import AssociationReport
-from dicom_listener.routes import Route
 from dicom_listener.series_report import SeriesReport
 
 LOGGER = logging.getLogger(__name__)
@@ -35,7 +34,7 @@ def log_association(report: AssociationReport) -> None:
         *([f'comment="{report.comment}"'] if report.comment else []),
         *([f"{name}={count}" for name, count in sorted(report.counts.items()) if count] or ["no instances"]),
     ]
-    _log(logging.INFO, f"association {report.end}: {' '.join(parts)}", fields)
+    log_event(logging.INFO, f"association {report.end}: {' '.join(parts)}", fields)
 
 
 def association_fields(report: AssociationReport) -> dict[str, Any]:
@@ -74,7 +73,7 @@ def log_series(report: SeriesReport) -> None:
         *([f"ended_by={report.ended_by}"] if report.ended_by else []),
     ]
     level, how = (logging.WARNING, "complete, short of its count") if report.is_short else (logging.INFO, "complete")
-    _log(level, f"series {how}: {' '.join(parts)}", fields)
+    log_event(level, f"series {how}: {' '.join(parts)}", fields)
 
 
 def series_fields(report: SeriesReport) -> dict[str, Any]:
@@ -93,47 +92,22 @@ def series_fields(report: SeriesReport) -> dict[str, Any]:
     }
 
 
-def log_route(route: Route) -> None:
-    """Log what was decided about a series."""
-    fields = route_fields(route)
-    parts = [
-        f"series={route.series_key}",
-        f"version={route.version}",
-        f"decision={route.state.value}",
-        f"reasons={','.join(fields['reasons']) or '-'}",
-        f"rules={route.rules}",
-    ]
-    _log(logging.INFO, f"series routed: {' '.join(parts)}", fields)
-
-
-def route_fields(route: Route) -> dict[str, Any]:
-    """The fields of a decision's line."""
-    return {
-        "event": "series_routed",
-        "series": route.series_key,
-        "version": route.version,
-        "decision": route.state.value,
-        "reasons": [reason.name for reason in route.reasons],
-        "rules": route.rules,
-    }
-
-
 def log_reopened(key: str, version: int) -> None:
     """Log that instances came after a series was complete, so that its next version is being received."""
     text = f"series reopened by late instances: series={key} version={version}"
-    _log(logging.WARNING, text, {"event": "series_reopened", "series": key, "version": version})
+    log_event(logging.WARNING, text, {"event": "series_reopened", "series": key, "version": version})
 
 
 def log_late(key: str, version: int) -> None:
     """Log that an instance came for a version that a person rejected."""
     text = f"late instance: series={key} version={version}"
-    _log(logging.WARNING, text, {"event": "instance_late", "series": key, "version": version})
+    log_event(logging.WARNING, text, {"event": "instance_late", "series": key, "version": version})
 
 
 def log_conflict(key: str, version: int) -> None:
     """Log that another content came under the UID of a stored instance."""
     text = f"another content under the UID of a stored instance, kept apart: series={key} version={version}"
-    _log(logging.WARNING, text, {"event": "instance_conflict", "series": key, "version": version})
+    log_event(logging.WARNING, text, {"event": "instance_conflict", "series": key, "version": version})
 
 
 def printable(text: str) -> str:
@@ -141,5 +115,6 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() else "?" for character in text)
 
 
-def _log(level: int, text: str, fields: Mapping[str, Any]) -> None:
+def log_event(level: int, text: str, fields: Mapping[str, Any]) -> None:
+    """Log a line that has fields for programs beside its text."""
     LOGGER.log(level, "%s", text, extra={FIELDS: fields})

@@ -12,10 +12,10 @@ from http import HTTPStatus
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from dicom_listener.association_report import AssociationEnd, AssociationReport
-from dicom_listener.books import IntakeEvent, IntakeEventKind
+from dicom_listener.completion.books import IntakeEvent, IntakeEventKind
 from dicom_listener.rejections import REJECTIONS
-from dicom_listener.routes import Route, RouteState
-from dicom_listener.routing import RoutingReason
+from dicom_listener.routing.routes import Route, RouteState
+from dicom_listener.routing.routing import RoutingReason
 from dicom_listener.store_service import STATUS_OF_ERROR
 from dicom_listener.stored import StoredInstance, StoreOutcome
 from dicom_listener.stow.answer import SOP_CLASS_NOT_SUPPORTED, TRANSFER_SYNTAX_NOT_SUPPORTED

@@ -9,11 +9,11 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from dicom_listener.association_report import ConnectionRefusal, Connections
+from dicom_listener.completion.intake import IntakeProgress
 from dicom_listener.errors import SpoolError
-from dicom_listener.intake import IntakeProgress
 from dicom_listener.metrics import PREFIX
-from dicom_listener.spool import SpoolDisk
-from dicom_listener.spool_measure import SpoolMeasurement
+from dicom_listener.spool.spool import SpoolDisk
+from dicom_listener.spool.spool_measure import SpoolMeasurement
 
 
 @dataclass(frozen=True, slots=True)

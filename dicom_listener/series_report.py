@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from dicom_listener.completion_rule import Ending
+from dicom_listener.ending import Ending
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from dicom_listener.completion_rule import Ending
+from dicom_listener.ending import Ending
 
 
 class SeriesState(StrEnum):

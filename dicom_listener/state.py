@@ -10,11 +10,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, case, delete, insert, select, update
 
-from dicom_listener.completion_rule import Ending
+from dicom_listener.ending import Ending
 from dicom_listener.errors import UnknownSeriesError
 from dicom_listener.series import ReceivedInstance, ReceivedSeries
 from dicom_listener.series_rows import SeriesProgress, SeriesRow, SeriesState
-from dicom_listener.shelf import instance_path
+from dicom_listener.spool.shelf import instance_path
 from dicom_listener.state_tables import metadata as metadata  # noqa: PLC0414 (re-exported for those who create them)
 from dicom_listener.state_tables import received_instances, received_series, series_endings
 

@@ -6,7 +6,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from dicom_listener.association_report import Tally
-from dicom_listener.drafts import Draft
 from dicom_listener.errors import (
     InvalidInstanceError,
     ListenerError,
@@ -15,8 +14,9 @@ from dicom_listener.errors import (
     UnreadableInstanceError,
     in_short,
 )
-from dicom_listener.incoming import IncomingFile
-from dicom_listener.spool import Spool
+from dicom_listener.spool.drafts import Draft
+from dicom_listener.spool.incoming import IncomingFile
+from dicom_listener.spool.spool import Spool
 from dicom_listener.stored import StoredInstance, StoreRequest
 
 LOGGER = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
-from dicom_listener.element_values import read_date, read_integer, read_number, read_numbers, read_text
+from dicom_listener.spool.element_values import read_date, read_integer, read_number, read_numbers, read_text
 from inference.errors import NoInstancesError, RejectionReason, SeriesRejectedError
 
 _LOGGER = logging.getLogger(__name__)

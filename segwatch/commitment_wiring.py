@@ -5,11 +5,11 @@ from contextlib import contextmanager
 
 from sqlalchemy import Engine
 
-from dicom_listener.commitment import RetryPolicy
-from dicom_listener.commitment_reporter import CommitmentReporter
-from dicom_listener.commitment_service import CommitmentService
+from dicom_listener.commitment.commitment import RetryPolicy
+from dicom_listener.commitment.commitment_reporter import CommitmentReporter
+from dicom_listener.commitment.commitment_service import CommitmentService
 from dicom_listener.peers import Peer
-from dicom_listener.spool import Spool
+from dicom_listener.spool.spool import Spool
 from segwatch.errors import UsageError
 from segwatch.settings import SiteSettings
 

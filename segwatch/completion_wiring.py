@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from dicom_listener.completion_rule import CompletionRule
-from dicom_listener.count_asker import CountAsker
+from dicom_listener.completion.completion_rule import CompletionRule
+from dicom_listener.completion.count_asker import CountAsker
 from dicom_listener.peers import Peer
 from segwatch.errors import UsageError
 from segwatch.settings import SiteSettings

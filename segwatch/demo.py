@@ -14,7 +14,7 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
-from dicom_listener.routes import Route, RouteState
+from dicom_listener.routing.routes import Route, RouteState
 from inference.errors import RejectionReason, SeriesRejectedError
 from inference.jobs import JobState
 from inference.phantom import make_phantom

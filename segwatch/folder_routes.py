@@ -5,15 +5,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dicom_listener.best_series import Candidate, choose, merits_of
 from dicom_listener.errors import UnreadableInstanceError
-from dicom_listener.heads import read_head
-from dicom_listener.instance_head import InstanceHead
-from dicom_listener.routes import RouteState
-from dicom_listener.routing import Reason, decide
-from dicom_listener.routing_rules import Choose, RoutingRules, RuleBook
+from dicom_listener.routing.best_series import Candidate, choose, merits_of
+from dicom_listener.routing.routes import RouteState
+from dicom_listener.routing.routing import Reason, decide
+from dicom_listener.routing.routing_rules import Choose, RoutingRules, RuleBook
+from dicom_listener.routing.series_traits import SeriesTraits, traits_of
 from dicom_listener.series import series_key
-from dicom_listener.series_traits import SeriesTraits, traits_of
+from dicom_listener.spool.heads import read_head
+from dicom_listener.spool.instance_head import InstanceHead
 from inference.errors import NoInstancesError
 from segwatch.errors import UsageError
 from segwatch.opt_out import OptOutCheck

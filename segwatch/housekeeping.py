@@ -15,9 +15,10 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
-from dicom_listener import routes, state
-from dicom_listener.routes import Route, RouteState
-from dicom_listener.spool import Spool
+from dicom_listener import state
+from dicom_listener.routing import routes
+from dicom_listener.routing.routes import Route, RouteState
+from dicom_listener.spool.spool import Spool
 from dicom_listener.state import SeriesRow, SeriesState
 from inference.jobs import Job, JobQueue, JobState
 from reporter import outbox

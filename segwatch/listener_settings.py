@@ -1,9 +1,9 @@
 """From the settings of a site to those of its listener, where they need more than their own table to be checked."""
 
+from dicom_listener.network.scp import ScpSettings
+from dicom_listener.network.storage_classes import sop_class_uid
+from dicom_listener.network.tls import TlsProfile, TlsSettings
 from dicom_listener.peers import Peer
-from dicom_listener.scp import ScpSettings
-from dicom_listener.storage_classes import sop_class_uid
-from dicom_listener.tls import TlsProfile, TlsSettings
 from segwatch.errors import SettingsError
 from segwatch.settings import SiteSettings
 

@@ -8,13 +8,13 @@ from importlib.metadata import version as distribution_version
 from prometheus_client import Info
 from prometheus_client.process_collector import ProcessCollector
 
+from dicom_listener.completion.intake import Intake
 from dicom_listener.errors import SpoolError
-from dicom_listener.intake import Intake
 from dicom_listener.metrics import ListenerMetrics
 from dicom_listener.metrics_at_scrape import ListenerProbes, ListenerState
-from dicom_listener.scp import StorageScp
-from dicom_listener.spool import Spool
-from dicom_listener.spool_measure import SpoolMeasure
+from dicom_listener.network.scp import StorageScp
+from dicom_listener.spool.spool import Spool
+from dicom_listener.spool.spool_measure import SpoolMeasure
 from dicom_listener.stow.server import StowServer
 from segwatch.metrics_endpoint import Health, MetricsEndpoint
 from segwatch.settings import SiteSettings

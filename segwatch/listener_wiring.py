@@ -8,12 +8,12 @@ from typing import TypeVar
 
 from sqlalchemy import Engine
 
-from dicom_listener.books import IntakeEvent
-from dicom_listener.intake import Intake
-from dicom_listener.router import SeriesRouter
-from dicom_listener.routes import Route
-from dicom_listener.scp import StorageScp
-from dicom_listener.spool import Spool
+from dicom_listener.completion.books import IntakeEvent
+from dicom_listener.completion.intake import Intake
+from dicom_listener.network.scp import StorageScp
+from dicom_listener.routing.router import SeriesRouter
+from dicom_listener.routing.routes import Route
+from dicom_listener.spool.spool import Spool
 from inference.sql_queue import SqlJobQueue
 from segwatch import stow_wiring
 from segwatch.commitment_wiring import make_commitment, reporting

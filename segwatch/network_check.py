@@ -6,8 +6,8 @@ import socket
 import ssl
 from collections.abc import Callable
 
-from dicom_listener.tls import TlsSettings, make_context
-from dicom_listener.tls_files import own_certificate, validity
+from dicom_listener.network.tls import TlsSettings, make_context
+from dicom_listener.network.tls_files import own_certificate, validity
 from reporter.association import Destination, echo
 from segwatch.errors import ROOM_ERRORS, UsageError
 from segwatch.findings import Caution

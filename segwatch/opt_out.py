@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import IO
 
 from dicom_listener.errors import RoutingError
-from dicom_listener.instance_head import InstanceHead
-from dicom_listener.routing import Reason
+from dicom_listener.routing.routing import Reason
+from dicom_listener.spool.instance_head import InstanceHead
 from qc.pseudonyms import opt_out_key, secret_check
 from reporter.durable_file import write_durably
 from segwatch.errors import SettingsError

@@ -8,8 +8,8 @@ from pathlib import Path
 from sqlalchemy import Column, Double, Engine, Integer, MetaData, String, Table, Text, insert, select
 
 from dicom_listener import state
-from dicom_listener.heads import read_heads
-from dicom_listener.spool import Spool
+from dicom_listener.spool.heads import read_heads
+from dicom_listener.spool.spool import Spool
 from dicom_listener.state import SeriesRow
 from segwatch.errors import UsageError
 from segwatch.opt_out import OptOutEntry, OptOutKind, changing, entry_of, make_entry, read_entries, write_entries

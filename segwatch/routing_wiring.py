@@ -5,10 +5,10 @@ from collections.abc import Callable
 
 from sqlalchemy import Connection, Engine
 
-from dicom_listener.router import RoutingPolicy, SeriesRouter, Take
-from dicom_listener.routes import Route
-from dicom_listener.routing_rules import RuleBook
-from dicom_listener.spool import Spool
+from dicom_listener.routing.router import RoutingPolicy, SeriesRouter, Take
+from dicom_listener.routing.routes import Route
+from dicom_listener.routing.routing_rules import RuleBook
+from dicom_listener.spool.spool import Spool
 from inference.jobs import JobQueue, JobState
 from inference.sql_queue import SqlJobQueue
 from segwatch.opt_out import OptOutCheck, opt_out_check, read_entries

@@ -5,11 +5,13 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Engine
 
-from dicom_listener import commitment_table, routes, state
-from dicom_listener.routes import RouteState
+from dicom_listener import state
+from dicom_listener.commitment import commitment_table
+from dicom_listener.routing import routes
+from dicom_listener.routing.routes import RouteState
 from dicom_listener.series import ReceivedSeries, study_hash
-from dicom_listener.shelf import instance_path
-from dicom_listener.spool import Spool
+from dicom_listener.spool.shelf import instance_path
+from dicom_listener.spool.spool import Spool
 from dicom_listener.state import SeriesProgress, SeriesRow
 from dicom_listener.state import SeriesState as ReceptionState
 from inference.jobs import Job, JobQueue

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
-from dicom_listener.routing_rules import DEFAULT_RULES
+from dicom_listener.routing.routing_rules import DEFAULT_RULES
 from segwatch.errors import SettingsError
 from segwatch.settings_listener import ListenerSection
 from segwatch.settings_metrics import MetricsSection

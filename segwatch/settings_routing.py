@@ -5,8 +5,8 @@ from typing import Any, ClassVar
 
 from pydantic import Field, field_validator, model_validator
 
-from dicom_listener.kernels import KernelClass
-from dicom_listener.routing_rules import DEFAULT_RULES, Choose, Patterns, RoutingRules, Span
+from dicom_listener.routing.kernels import KernelClass
+from dicom_listener.routing.routing_rules import DEFAULT_RULES, Choose, Patterns, RoutingRules, Span
 from segwatch.settings_sections import Section
 
 RULES_NAME = r"^[a-z0-9][a-z0-9-]{0,62}$"

@@ -7,9 +7,9 @@ from enum import StrEnum
 
 from sqlalchemy import Connection
 
-from dicom_listener import routes
-from dicom_listener.routes import Route, RouteState
-from dicom_listener.spool import SpoolUsage
+from dicom_listener.routing import routes
+from dicom_listener.routing.routes import Route, RouteState
+from dicom_listener.spool.spool import SpoolUsage
 from dicom_listener.state import SeriesRow, list_series
 from dicom_listener.state import SeriesState as ReceptionState
 from inference.jobs import Job, JobQueue, JobState

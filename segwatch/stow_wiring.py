@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from dicom_listener.errors import PortError
-from dicom_listener.spool import Spool
+from dicom_listener.spool.spool import Spool
 from dicom_listener.store_service import StoreService
 from dicom_listener.stored import StoredInstance
 from dicom_listener.stow.report import StowReport

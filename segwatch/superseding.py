@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from sqlalchemy import Connection
 
-from dicom_listener import routes
+from dicom_listener.routing import routes
 from dicom_listener.series import ReceivedSeries
 from inference.jobs import Job, JobQueue, JobState
 from reporter import outbox

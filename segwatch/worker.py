@@ -16,9 +16,9 @@ from pathlib import Path
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
-from dicom_listener import routes
-from dicom_listener.heads import read_heads
-from dicom_listener.routing import Reason
+from dicom_listener.routing import routes
+from dicom_listener.routing.routing import Reason
+from dicom_listener.spool.heads import read_heads
 from dicom_listener.state import load_series
 from inference.errors import JobLostError, ProviderError, SeriesRejectedError
 from inference.jobs import Job, JobQueue

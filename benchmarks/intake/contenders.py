@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from benchmarks.intake import accounting, durable_close, plain_handler
-from dicom_listener.spool import Spool
+from dicom_listener.spool.spool import Spool
 from segwatch.settings_listener import ListenerSection
 from segwatch.settings_text import site_toml
 from tests.peers.dcmtk import Dcmtk

@@ -10,12 +10,12 @@ from http import HTTPStatus
 
 from dicom_listener.association_report import Tally
 from dicom_listener.errors import InvalidInstanceError, RequestRefusedError, UnreadableInstanceError
+from dicom_listener.network.transfer_syntaxes import STORAGE_TRANSFER_SYNTAXES
 from dicom_listener.store_service import STATUS_OF_ERROR, SUCCESS, Reception, StoreService
 from dicom_listener.stored import StoreRequest
 from dicom_listener.stow.answer import SOP_CLASS_NOT_SUPPORTED, TRANSFER_SYNTAX_NOT_SUPPORTED, InstanceResult
 from dicom_listener.stow.part_head import PartHead, read_part_head
 from dicom_listener.stow.settings import StowLimits
-from dicom_listener.transfer_syntaxes import STORAGE_TRANSFER_SYNTAXES
 
 
 @dataclass(frozen=True, slots=True)

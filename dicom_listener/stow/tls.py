@@ -2,7 +2,7 @@
 
 import ssl
 
-from dicom_listener import tls
+from dicom_listener.network import tls
 from dicom_listener.stow.settings import StowSettings
 
 

@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from dicom_listener import state
-from dicom_listener.spool import SpoolUsage
+from dicom_listener.spool.spool import SpoolUsage
 from inference.sql_queue import SqlJobQueue
 from reporter import outbox
 from reporter.outbox_summary import DestinationSummary

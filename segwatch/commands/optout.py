@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from dicom_listener.errors import UnreadableInstanceError
-from dicom_listener.heads import read_head
+from dicom_listener.spool.heads import read_head
 from segwatch import listener_wiring, state_wiring
 from segwatch.commands.console import SITE_FILE, SiteFile, console, site_settings
 from segwatch.commands.inspect import SHOWN_KEY, local_time

@@ -9,8 +9,8 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from dicom_listener.kernels import KernelClass
-from dicom_listener.routes import RouteState
+from dicom_listener.routing.kernels import KernelClass
+from dicom_listener.routing.routes import RouteState
 from segwatch.commands.console import AsJson, console, print_json, site_settings
 from segwatch.commands.inspect import SHOWN_KEY
 from segwatch.folder_routes import FolderRoutes, FolderSeries, folder_routes

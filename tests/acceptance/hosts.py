@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from dicom_listener.spool import Spool
+from dicom_listener.spool.spool import Spool
 from inference.sql_queue import SqlJobQueue
 from segwatch.database import make_engine
 from segwatch.settings import SiteSettings, load_settings

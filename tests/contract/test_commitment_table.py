@@ -5,9 +5,10 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import Connection, select
 
-from dicom_listener import commitment_table, state
-from dicom_listener.commitment import CommitmentRequest, Reference
-from dicom_listener.commitment_table import CommitmentState, PendingRequest
+from dicom_listener import state
+from dicom_listener.commitment import commitment_table
+from dicom_listener.commitment.commitment import CommitmentRequest, Reference
+from dicom_listener.commitment.commitment_table import CommitmentState, PendingRequest
 from dicom_listener.errors import CommitmentConflictError, CommitmentLimitError
 from dicom_listener.state_tables import commitment_requests
 from segwatch.database import make_engine

@@ -17,8 +17,8 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, Imp
 from pynetdicom import AE
 from pynetdicom.dimse_primitives import C_STORE
 
-from dicom_listener.scp import ScpSettings, StorageScp
-from dicom_listener.spool import Spool
+from dicom_listener.network.scp import ScpSettings, StorageScp
+from dicom_listener.spool.spool import Spool
 from dicom_listener.store_service import StoreService
 from dicom_listener.stored import StoredInstance, StoreOutcome, StoreRequest
 from dicom_listener.stow.server import StowServer

@@ -8,10 +8,10 @@ import pytest
 from sqlalchemy import Connection, select
 
 from dicom_listener import state
-from dicom_listener.completion_rule import Ending
+from dicom_listener.ending import Ending
 from dicom_listener.errors import UnknownSeriesError
 from dicom_listener.series import ReceivedInstance, ReceivedSeries
-from dicom_listener.shelf import instance_path
+from dicom_listener.spool.shelf import instance_path
 from dicom_listener.state import SeriesProgress, SeriesState
 from dicom_listener.state_tables import received_instances
 from segwatch.database import make_engine

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, Engine
 
-from dicom_listener import routes, state
-from dicom_listener.routes import RouteState
+from dicom_listener import state
+from dicom_listener.routing import routes
+from dicom_listener.routing.routes import RouteState
 from inference.jobs import JobState
 from inference.sql_queue import SqlJobQueue
 from inference.sql_queue import metadata as queue_metadata

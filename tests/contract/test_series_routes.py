@@ -7,11 +7,12 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import Connection, Engine, insert
 
-from dicom_listener import routes, state
-from dicom_listener.best_series import Merits
-from dicom_listener.kernels import KernelClass
-from dicom_listener.routes import RouteState
-from dicom_listener.routing import Reason
+from dicom_listener import state
+from dicom_listener.routing import routes
+from dicom_listener.routing.best_series import Merits
+from dicom_listener.routing.kernels import KernelClass
+from dicom_listener.routing.routes import RouteState
+from dicom_listener.routing.routing import Reason
 from dicom_listener.state_tables import received_series
 from segwatch.database import make_engine, make_tables
 

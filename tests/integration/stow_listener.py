@@ -11,7 +11,7 @@ from typing import Any
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID
 
-from dicom_listener.spool import Spool
+from dicom_listener.spool.spool import Spool
 from tests.peers.cli import SegwatchCli
 from tests.peers.ports import LOOPBACK, free_ports
 from tests.peers.processes import ServerProcess

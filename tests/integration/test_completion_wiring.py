@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from dicom_listener.books import IntakeEvent
-from dicom_listener.completion_rule import Ending
+from dicom_listener.completion.books import IntakeEvent
+from dicom_listener.ending import Ending
 from inference.phantom import make_phantom
 from inference.phantom_dicom import write_ct_series
 from segwatch.completion_wiring import check_completion

@@ -15,16 +15,17 @@ from pydicom.dataset import Dataset
 from pynetdicom import AE, evt
 
 from dicom_listener import state
-from dicom_listener.books import IntakeEvent, IntakeEventKind
-from dicom_listener.completion_rule import CompletionRule, Ending
-from dicom_listener.count_asker import CountAsker
+from dicom_listener.completion.books import IntakeEvent, IntakeEventKind
+from dicom_listener.completion.completion_rule import CompletionRule
+from dicom_listener.completion.count_asker import CountAsker
+from dicom_listener.completion.intake import Intake
+from dicom_listener.completion.intake_events import CountAnswer, CountQuestion
+from dicom_listener.completion.sender_count import STUDY_ROOT_FIND, count_at_sender
+from dicom_listener.ending import Ending
 from dicom_listener.errors import CallBackError
-from dicom_listener.intake import Intake
-from dicom_listener.intake_events import CountAnswer, CountQuestion
+from dicom_listener.network.scp import StorageScp
 from dicom_listener.peers import Peer
-from dicom_listener.scp import StorageScp
-from dicom_listener.sender_count import STUDY_ROOT_FIND, count_at_sender
-from dicom_listener.spool import Spool
+from dicom_listener.spool.spool import Spool
 from inference.phantom import make_phantom
 from inference.phantom_dicom import write_ct_series
 from segwatch.database import make_engine
@@ -149,7 +150,7 @@ def test_an_archive_that_fails_is_named() -> None:
 
 
 def test_an_archive_that_does_not_end_or_does_not_answer_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dicom_listener.sender_count.MAXIMUM_ANSWERS", 5)
+    monkeypatch.setattr("dicom_listener.completion.sender_count.MAXIMUM_ANSWERS", 5)
     released = threading.Event()
 
     def endless(query: Dataset) -> Iterator[tuple[int, Dataset | None]]:

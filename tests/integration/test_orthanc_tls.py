@@ -8,10 +8,10 @@ import pytest
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import UID
 
-from dicom_listener.scp import ScpSettings, StorageScp
-from dicom_listener.spool import Spool
+from dicom_listener.network.scp import ScpSettings, StorageScp
+from dicom_listener.network.tls import TlsSettings
+from dicom_listener.spool.spool import Spool
 from dicom_listener.stored import StoredInstance
-from dicom_listener.tls import TlsSettings
 from tests.peers.certificates import Authority
 from tests.peers.orthanc import Orthanc
 from tests.peers.ports import LOOPBACK

@@ -10,10 +10,10 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.uid import UID
 
 from dicom_listener.association_report import ConnectionRefusal
-from dicom_listener.scp import ScpSettings, StorageScp
-from dicom_listener.spool import Spool
+from dicom_listener.network.scp import ScpSettings, StorageScp
+from dicom_listener.network.tls import TlsProfile, TlsSettings
+from dicom_listener.spool.spool import Spool
 from dicom_listener.stored import StoredInstance, StoreOutcome
-from dicom_listener.tls import TlsProfile, TlsSettings
 from tests.peers.certificates import DAY, Authority, Identity, find_openssl
 from tests.peers.dcmtk import Dcmtk
 from tests.peers.ports import LOOPBACK

@@ -15,13 +15,13 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.uid import UID, CTImageStorage
 
 from dicom_listener import state
-from dicom_listener.books import IntakeEvent, IntakeEventKind
-from dicom_listener.completion_rule import CompletionRule
-from dicom_listener.intake import Intake
-from dicom_listener.part10 import read_file_meta
-from dicom_listener.scp import StorageScp
+from dicom_listener.completion.books import IntakeEvent, IntakeEventKind
+from dicom_listener.completion.completion_rule import CompletionRule
+from dicom_listener.completion.intake import Intake
+from dicom_listener.network.scp import StorageScp
 from dicom_listener.series import ReceivedSeries
-from dicom_listener.spool import Spool
+from dicom_listener.spool.part10 import read_file_meta
+from dicom_listener.spool.spool import Spool
 from dicom_listener.stored import StoredInstance, StoreOutcome
 from segwatch.database import make_engine
 from tests.peers.dcmtk import Dcmtk
@@ -207,10 +207,10 @@ LISTEN = """
 import sys, threading
 from pathlib import Path
 from dicom_listener import state
-from dicom_listener.completion_rule import CompletionRule
-from dicom_listener.intake import Intake
-from dicom_listener.scp import StorageScp
-from dicom_listener.spool import Spool
+from dicom_listener.completion.completion_rule import CompletionRule
+from dicom_listener.completion.intake import Intake
+from dicom_listener.network.scp import StorageScp
+from dicom_listener.spool.spool import Spool
 from segwatch.database import make_engine
 
 folder, port = Path(sys.argv[1]), int(sys.argv[2])

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from pydicom.uid import UID
 
-from dicom_listener.admission import APPLICATION_CONTEXT_NAME, Refusal
-from dicom_listener.commitment_message import STORAGE_COMMITMENT_PUSH_MODEL
-from dicom_listener.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from dicom_listener.commitment.commitment_message import STORAGE_COMMITMENT_PUSH_MODEL
+from dicom_listener.network.admission import APPLICATION_CONTEXT_NAME, Refusal
+from dicom_listener.network.scp import ScpSettings
+from dicom_listener.network.tls import CIPHER_SUITES, TlsProfile
+from dicom_listener.network.transfer_syntaxes import STORAGE_TRANSFER_SYNTAXES
 from dicom_listener.rejections import rejection
-from dicom_listener.scp import ScpSettings
+from dicom_listener.spool.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from dicom_listener.store_service import STATUS_OF_ERROR, SUCCESS
-from dicom_listener.tls import CIPHER_SUITES, TlsProfile
-from dicom_listener.transfer_syntaxes import STORAGE_TRANSFER_SYNTAXES
 from segwatch.settings import SiteSettings
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs/reference/conformance-statement.md").read_text(encoding="utf-8")

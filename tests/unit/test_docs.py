@@ -13,10 +13,11 @@ import typer
 from pydantic import BaseModel
 
 from dicom_listener.association_report import AssociationEnd, AssociationReport, ConnectionRefusal
-from dicom_listener.books import IntakeEventKind
-from dicom_listener.event_log import association_fields, route_fields, series_fields
-from dicom_listener.routes import Route, RouteState
-from dicom_listener.routing import RoutingReason
+from dicom_listener.completion.books import IntakeEventKind
+from dicom_listener.event_log import association_fields, series_fields
+from dicom_listener.routing.route_log import route_fields
+from dicom_listener.routing.routes import Route, RouteState
+from dicom_listener.routing.routing import RoutingReason
 from dicom_listener.series_report import SeriesReport
 from dicom_listener.stored import StoreOutcome
 from inference.errors import RejectionReason

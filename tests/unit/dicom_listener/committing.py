@@ -13,12 +13,12 @@ from pynetdicom.association import Association
 from sqlalchemy import Engine
 
 from dicom_listener import state
-from dicom_listener.commitment import RetryPolicy
-from dicom_listener.commitment_reporter import CommitmentReporter
-from dicom_listener.commitment_service import CommitmentService
+from dicom_listener.commitment.commitment import RetryPolicy
+from dicom_listener.commitment.commitment_reporter import CommitmentReporter
+from dicom_listener.commitment.commitment_service import CommitmentService
+from dicom_listener.network.scp import ScpSettings, StorageScp
 from dicom_listener.peers import Peer
-from dicom_listener.scp import ScpSettings, StorageScp
-from dicom_listener.spool import Spool
+from dicom_listener.spool.spool import Spool
 from segwatch.database import make_engine
 from tests.unit.dicom_listener.instances import EXPLICIT_LITTLE
 

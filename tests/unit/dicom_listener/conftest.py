@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pynetdicom.transport import AssociationSocket
 
-from dicom_listener.scp import ScpSettings
+from dicom_listener.network.scp import ScpSettings
 from dicom_listener.stow.settings import StowLimits
 from tests.unit.dicom_listener.listening import Listener
 from tests.unit.dicom_listener.stow_pushing import Pusher

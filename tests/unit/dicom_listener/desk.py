@@ -8,12 +8,12 @@ from sqlalchemy import Connection, Engine
 
 from dicom_listener import state
 from dicom_listener.association_report import AssociationEnd, AssociationReport
-from dicom_listener.books import Books
-from dicom_listener.completion_rule import CompletionRule
-from dicom_listener.intake_events import IntakeEvent, IntakeEventKind
+from dicom_listener.completion.books import Books
+from dicom_listener.completion.completion_rule import CompletionRule
+from dicom_listener.completion.intake_events import IntakeEvent, IntakeEventKind
 from dicom_listener.series import ReceivedSeries, series_key
 from dicom_listener.series_rows import SeriesProgress, SeriesRow, SeriesState
-from dicom_listener.spool import Spool
+from dicom_listener.spool.spool import Spool
 from dicom_listener.stored import StoredInstance
 from segwatch.database import make_engine
 from tests.unit.dicom_listener.instances import SERIES, STUDY, data_set, encode, request

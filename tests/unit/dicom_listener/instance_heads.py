@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from dicom_listener.instance_head import InstanceHead
+from dicom_listener.spool.instance_head import InstanceHead
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 

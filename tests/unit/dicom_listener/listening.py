@@ -15,8 +15,8 @@ from pydicom.uid import (
 from pynetdicom import AE
 from pynetdicom.association import Association
 
-from dicom_listener.scp import ScpSettings, StorageScp
-from dicom_listener.spool import Spool
+from dicom_listener.network.scp import ScpSettings, StorageScp
+from dicom_listener.spool.spool import Spool
 from dicom_listener.stored import StoredInstance
 from tests.unit.dicom_listener.instances import EXPLICIT_LITTLE
 

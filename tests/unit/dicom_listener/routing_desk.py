@@ -7,14 +7,15 @@ from typing import Any
 from pydicom.dataset import Dataset
 from sqlalchemy import Connection, Engine
 
-from dicom_listener import routes, state
-from dicom_listener.books import Books
-from dicom_listener.completion_rule import CompletionRule
-from dicom_listener.router import RoutingPolicy, SeriesRouter
-from dicom_listener.routes import Route, RouteState
-from dicom_listener.routing_rules import RoutingRules, RuleBook
+from dicom_listener import state
+from dicom_listener.completion.books import Books
+from dicom_listener.completion.completion_rule import CompletionRule
+from dicom_listener.routing import routes
+from dicom_listener.routing.router import RoutingPolicy, SeriesRouter
+from dicom_listener.routing.routes import Route, RouteState
+from dicom_listener.routing.routing_rules import RoutingRules, RuleBook
 from dicom_listener.series import series_key
-from dicom_listener.spool import Spool
+from dicom_listener.spool.spool import Spool
 from segwatch.database import make_engine
 from tests.unit.dicom_listener.instances import data_set, encode, request
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import httpx
 
-from dicom_listener.part10 import encode_file_meta
-from dicom_listener.scp import ScpSettings
-from dicom_listener.spool import Spool
+from dicom_listener.network.scp import ScpSettings
+from dicom_listener.spool.part10 import encode_file_meta
+from dicom_listener.spool.spool import Spool
 from dicom_listener.store_service import StoreService
 from dicom_listener.stored import StoredInstance, StoreRequest
 from dicom_listener.stow.app import StowApp

@@ -2,7 +2,7 @@
 
 import threading
 
-from dicom_listener.fast_intake import ActivityGate
+from dicom_listener.network.fast_intake import ActivityGate
 
 LONG = 60.0
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dicom_listener.admission import AdmissionRules, AssociationRequest, Load, Refusal
-from dicom_listener.admission import refusal as refused
-from dicom_listener.doorkeeper import Doorkeeper
+from dicom_listener.network.admission import AdmissionRules, AssociationRequest, Load, Refusal
+from dicom_listener.network.admission import refusal as refused
+from dicom_listener.network.doorkeeper import Doorkeeper
 from dicom_listener.peers import Peer, network
 from dicom_listener.rejections import REJECTIONS, rejection
 

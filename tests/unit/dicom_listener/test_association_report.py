@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from dicom_listener.association_report import AssociationEnd, AssociationReport, ConnectionRefusal, Connections
+from dicom_listener.network.scp import ScpSettings, StorageScp
 from dicom_listener.peers import Peer
-from dicom_listener.scp import ScpSettings, StorageScp
-from dicom_listener.spool import Spool
+from dicom_listener.spool.spool import Spool
 from tests.peers.waiting import wait_until
 from tests.unit.dicom_listener.instances import data_set
 from tests.unit.dicom_listener.listening import LOOPBACK, PATIENCE, Listener, send

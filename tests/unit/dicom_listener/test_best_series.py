@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dicom_listener.best_series import (
+from dicom_listener.routing.best_series import (
     Candidate,
     Merits,
     choose,
@@ -16,9 +16,9 @@ from dicom_listener.best_series import (
     order,
     why_better,
 )
-from dicom_listener.kernels import KernelClass
-from dicom_listener.routing_rules import DEFAULT_RULES, RoutingRules
-from dicom_listener.series_traits import traits_of
+from dicom_listener.routing.kernels import KernelClass
+from dicom_listener.routing.routing_rules import DEFAULT_RULES, RoutingRules
+from dicom_listener.routing.series_traits import traits_of
 from tests.unit.dicom_listener.instance_heads import chest_heads
 
 GOOD = Merits(True, 300.0, 1.0, KernelClass.LUNG, 300, 0.7, 3)

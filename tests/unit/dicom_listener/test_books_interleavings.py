@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from dicom_listener import state
-from dicom_listener.completion_rule import CompletionRule, Ending
-from dicom_listener.intake_events import CountAnswer
+from dicom_listener.completion.completion_rule import CompletionRule
+from dicom_listener.completion.intake_events import CountAnswer
+from dicom_listener.ending import Ending
 from dicom_listener.series import ReceivedSeries, series_key
 from dicom_listener.series_rows import SeriesState
 from tests.unit.dicom_listener.desk import KEY, QUIET, Desk, uids

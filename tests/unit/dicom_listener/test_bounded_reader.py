@@ -4,9 +4,9 @@ import struct
 import pytest
 from pydicom.uid import ExplicitVRLittleEndian
 
-from dicom_listener.bounded_reader import BoundedReader
 from dicom_listener.errors import UnreadableInstanceError
-from dicom_listener.part10 import read_identifiers
+from dicom_listener.spool.bounded_reader import BoundedReader
+from dicom_listener.spool.part10 import read_identifiers
 from tests.unit.dicom_listener.instances import data_set, encode, uid
 
 _SEQUENCE = b"\x08\x00\x06\x00SQ\0\0\xff\xff\xff\xff"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dicom_listener.commitment import (
+from dicom_listener.commitment.commitment import (
     CommitmentRequest,
     EventType,
     FailureReason,

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from pydicom.uid import CTImageStorage, EnhancedCTImageStorage
 
-from dicom_listener import commitment_lookup
-from dicom_listener.commitment import Reference
-from dicom_listener.commitment_lookup import find_durable
+from dicom_listener.commitment import commitment_lookup
+from dicom_listener.commitment.commitment import Reference
+from dicom_listener.commitment.commitment_lookup import find_durable
 from dicom_listener.errors import SpoolError
-from dicom_listener.spool import Spool
+from dicom_listener.spool.spool import Spool
 from dicom_listener.stored import StoreOutcome
 from tests.unit.dicom_listener.instances import SERIES, data_set, encode, instance, request, uid
 

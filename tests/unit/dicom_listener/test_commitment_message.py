@@ -10,8 +10,8 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom.dsutils import encode
 
-from dicom_listener.commitment import CommitmentReport, CommitmentRequest, FailureReason, Reference
-from dicom_listener.commitment_message import event_information, read_request
+from dicom_listener.commitment.commitment import CommitmentReport, CommitmentRequest, FailureReason, Reference
+from dicom_listener.commitment.commitment_message import event_information, read_request
 from dicom_listener.errors import CommitmentError, CommitmentLimitError, InvalidCommitmentError
 
 SYNTAXES = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)

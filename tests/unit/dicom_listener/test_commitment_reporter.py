@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from pydicom.uid import CTImageStorage
 
-from dicom_listener import commitment_lookup, commitment_reporter, commitment_table, state
-from dicom_listener.commitment import CommitmentRequest, Reference, RetryPolicy
-from dicom_listener.commitment_table import CommitmentState
+from dicom_listener import state
+from dicom_listener.commitment import commitment_lookup, commitment_reporter, commitment_table
+from dicom_listener.commitment.commitment import CommitmentRequest, Reference, RetryPolicy
+from dicom_listener.commitment.commitment_table import CommitmentState
 from dicom_listener.errors import SpoolError
 from dicom_listener.peers import Peer
 from dicom_listener.state_tables import commitment_requests

@@ -10,8 +10,8 @@ from pydicom.dataset import Dataset
 from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, SegmentationStorage
 from pynetdicom import evt
 
-from dicom_listener import commitment_table
-from dicom_listener.commitment_table import CommitmentState
+from dicom_listener.commitment import commitment_table
+from dicom_listener.commitment.commitment_table import CommitmentState
 from dicom_listener.peers import Peer
 from dicom_listener.state_tables import commitment_requests
 from tests.peers.ports import free_ports

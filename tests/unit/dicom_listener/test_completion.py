@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dicom_listener.completion import Arrival, SeriesCompletion
-from dicom_listener.completion_rule import CompletionRule
+from dicom_listener.completion.completion import Arrival, SeriesCompletion
+from dicom_listener.completion.completion_rule import CompletionRule
 from dicom_listener.series import ReceivedInstance
 
 QUIET, LONGEST = 10.0, 45.0

@@ -7,8 +7,9 @@ from pathlib import Path
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from dicom_listener.completion import Arrival, SeriesCompletion
-from dicom_listener.completion_rule import CompletionRule, Ending
+from dicom_listener.completion.completion import Arrival, SeriesCompletion
+from dicom_listener.completion.completion_rule import CompletionRule
+from dicom_listener.ending import Ending
 from dicom_listener.series import ReceivedInstance
 
 QUIET, LONGEST, SETTLE = 10.0, 45.0, 2.0

@@ -14,7 +14,7 @@ from pydicom.uid import (
 )
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # pynetdicom makes it at run time
 
-from dicom_listener.scp import ScpSettings
+from dicom_listener.network.scp import ScpSettings
 from tests.unit.dicom_listener.associate_pdu import associate_request
 from tests.unit.dicom_listener.instances import data_set
 from tests.unit.dicom_listener.listening import LOOPBACK, PATIENCE, Listener, send, threads

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dicom_listener.completion import SeriesCompletion
-from dicom_listener.completion_rule import CompletionRule, Ending
+from dicom_listener.completion.completion import SeriesCompletion
+from dicom_listener.completion.completion_rule import CompletionRule
+from dicom_listener.ending import Ending
 from dicom_listener.series import ReceivedInstance
 
 QUIET, LONGEST, SETTLE = 30.0, 100.0, 2.0

@@ -8,10 +8,10 @@ from pydicom.dataset import Dataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from dicom_listener.errors import UnreadableInstanceError
-from dicom_listener.heads import read_head
-from dicom_listener.instance_head import InstanceHead
-from dicom_listener.part10 import encode_file_meta
-from dicom_listener.spool import Spool
+from dicom_listener.spool.heads import read_head
+from dicom_listener.spool.instance_head import InstanceHead
+from dicom_listener.spool.part10 import encode_file_meta
+from dicom_listener.spool.spool import Spool
 from tests.unit.dicom_listener.instances import EXPLICIT_LITTLE, SERIES, STUDY, data_set, encode, request, uid
 
 SYNTAXES = (EXPLICIT_LITTLE, ImplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian)

@@ -7,7 +7,7 @@ import pytest
 from pydicom import dcmread
 from pydicom.uid import UID
 
-from dicom_listener.scp import ScpSettings
+from dicom_listener.network.scp import ScpSettings
 from tests.unit.dicom_listener.instances import SERIES, STUDY
 from tests.unit.dicom_listener.listening import Listener, send
 

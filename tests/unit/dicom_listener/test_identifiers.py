@@ -12,8 +12,8 @@ from pydicom.sequence import Sequence
 from pydicom.uid import ImplicitVRLittleEndian
 
 from dicom_listener.errors import InvalidInstanceError
-from dicom_listener.identifiers import Identifiers, scan_identifiers
-from dicom_listener.part10 import read_identifiers
+from dicom_listener.spool.identifiers import Identifiers, scan_identifiers
+from dicom_listener.spool.part10 import read_identifiers
 from tests.unit.dicom_listener.instances import EXPLICIT_LITTLE, data_set, encode
 
 UIDS = st.from_regex(r"[1-9][0-9]{0,5}(\.[1-9][0-9]{0,5}){0,8}", fullmatch=True)

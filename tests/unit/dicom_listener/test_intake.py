@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, Engine, event
 
-from dicom_listener import intake as intake_module
 from dicom_listener import state
-from dicom_listener.books import IntakeEvent, IntakeEventKind
-from dicom_listener.completion_rule import CompletionRule
+from dicom_listener.completion import intake as intake_module
+from dicom_listener.completion.books import IntakeEvent, IntakeEventKind
+from dicom_listener.completion.completion_rule import CompletionRule
+from dicom_listener.completion.intake import Intake
 from dicom_listener.errors import SpoolError
-from dicom_listener.intake import Intake
 from dicom_listener.series import ReceivedSeries, series_key
-from dicom_listener.spool import Spool
+from dicom_listener.spool.spool import Spool
 from dicom_listener.state import SeriesState
 from segwatch.database import make_engine
 from tests.unit.dicom_listener.instances import SERIES, STUDY, instance

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, event
 
-from dicom_listener import intake as intake_module
 from dicom_listener import state
-from dicom_listener.books import IntakeEvent, IntakeEventKind, OpenSeries
-from dicom_listener.completion_rule import CompletionRule
-from dicom_listener.intake import Intake, IntakeProgress
+from dicom_listener.completion import intake as intake_module
+from dicom_listener.completion.books import IntakeEvent, IntakeEventKind, OpenSeries
+from dicom_listener.completion.completion_rule import CompletionRule
+from dicom_listener.completion.intake import Intake, IntakeProgress
 from dicom_listener.series import series_key
-from dicom_listener.spool import Spool
+from dicom_listener.spool.spool import Spool
 from segwatch.database import make_engine
 from tests.peers.waiting import wait_until
 from tests.unit.dicom_listener.instances import SERIES, STUDY, instance

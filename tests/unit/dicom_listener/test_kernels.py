@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dicom_listener.kernels import KernelClass, classify_kernel
+from dicom_listener.routing.kernels import KernelClass, classify_kernel
 
 KNOWN = (
     # the kernels of the real files in SEGWATCH_TEST_DATA, and those that vendors' chest protocols name

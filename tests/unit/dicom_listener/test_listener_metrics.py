@@ -13,18 +13,18 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, generate_latest
 
 from dicom_listener.association_report import AssociationEnd, AssociationReport, ConnectionRefusal, Connections
-from dicom_listener.books import IntakeEvent, IntakeEventKind, OpenSeries
+from dicom_listener.completion.books import IntakeEvent, IntakeEventKind, OpenSeries
+from dicom_listener.completion.intake import IntakeProgress
 from dicom_listener.errors import SpoolError
-from dicom_listener.intake import IntakeProgress
 from dicom_listener.metrics import ListenerMetrics
 from dicom_listener.metrics_at_scrape import ListenerProbes, ListenerState
 from dicom_listener.rejections import REJECTIONS, Rejection, rejection
-from dicom_listener.routes import Route, RouteState
-from dicom_listener.routing import Reason
+from dicom_listener.routing.routes import Route, RouteState
+from dicom_listener.routing.routing import Reason
 from dicom_listener.series import ReceivedInstance
 from dicom_listener.series_report import SeriesReport
-from dicom_listener.spool import Spool, SpoolDisk, SpoolUsage
-from dicom_listener.spool_measure import PAUSES_PER_COUNT, SHORTEST_PAUSE_SECONDS, SpoolMeasure, SpoolMeasurement
+from dicom_listener.spool.spool import Spool, SpoolDisk, SpoolUsage
+from dicom_listener.spool.spool_measure import PAUSES_PER_COUNT, SHORTEST_PAUSE_SECONDS, SpoolMeasure, SpoolMeasurement
 from dicom_listener.stored import StoredInstance, StoreOutcome
 from dicom_listener.stow.report import StowReport
 from tests.unit.dicom_listener.instances import instance
@@ -256,7 +256,7 @@ def test_the_spool_is_measured(tmp_path: Path) -> None:
 def test_counting_takes_a_small_share_of_the_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     spool = Spool(tmp_path / "spool")
     moments = iter([0.0, 10.0])
-    monkeypatch.setattr("dicom_listener.spool_measure.time.monotonic", lambda: next(moments))
+    monkeypatch.setattr("dicom_listener.spool.spool_measure.time.monotonic", lambda: next(moments))
     assert SpoolMeasure(spool).measure() == 10 * PAUSES_PER_COUNT
 
 

@@ -9,9 +9,9 @@ from pydicom.uid import CTImageStorage
 from pynetdicom.association import Association
 from pynetdicom.pdu_primitives import A_ASSOCIATE
 
-from dicom_listener.admission import AdmissionRules, Refusal
+from dicom_listener.network.admission import AdmissionRules, Refusal
+from dicom_listener.network.scp import ScpSettings
 from dicom_listener.peers import Peer
-from dicom_listener.scp import ScpSettings
 from tests.unit.dicom_listener.associate_pdu import associate_request
 from tests.unit.dicom_listener.instances import data_set
 from tests.unit.dicom_listener.listening import LOOPBACK, PATIENCE, Listener, send
@@ -134,7 +134,7 @@ def test_a_judge_that_fails_lets_nobody_in(
     def fail(*_: object) -> None:
         raise RuntimeError("Nobody^Test")
 
-    monkeypatch.setattr("dicom_listener.doorkeeper.refusal", fail)
+    monkeypatch.setattr("dicom_listener.network.doorkeeper.refusal", fail)
     assert told(listener.associate()) == Refusal.UNDECIDED.value
     assert "Nobody" not in caplog.text
 
@@ -171,7 +171,7 @@ def test_who_cannot_be_answered_is_not_let_in(
     def fail(*_: object) -> None:
         raise RuntimeError("Nobody^Test")
 
-    monkeypatch.setattr("dicom_listener.negotiation.Negotiation._judge", fail)
+    monkeypatch.setattr("dicom_listener.network.negotiation.Negotiation._judge", fail)
     association = listener.associate()
     assert association.is_aborted
     assert "could not be answered" in caplog.text

@@ -6,7 +6,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dicom_listener.open_connections import Connection, giving_way
+from dicom_listener.network.open_connections import Connection, giving_way
 
 
 def waiting(addresses: list[str]) -> list[Connection]:

@@ -8,10 +8,10 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import CTImageStorage, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
-from dicom_listener import part10
 from dicom_listener.errors import InvalidInstanceError, UnreadableInstanceError
-from dicom_listener.identifiers import Identifiers
-from dicom_listener.part10 import encode_file_meta, read_file_meta, read_identifiers
+from dicom_listener.spool import part10
+from dicom_listener.spool.identifiers import Identifiers
+from dicom_listener.spool.part10 import encode_file_meta, read_file_meta, read_identifiers
 from dicom_listener.stored import StoreRequest
 from tests.unit.dicom_listener.instances import EXPLICIT_LITTLE, SERIES, STUDY, data_set, encode, request, uid
 

@@ -15,8 +15,8 @@ from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.pdu import A_ABORT_RQ, A_RELEASE_RQ, P_DATA_TF
 
 from dicom_listener.association_report import Tally
-from dicom_listener.plain_store import AcceptedContext, Next, PlainStores, StorePeer
-from dicom_listener.spool import Spool
+from dicom_listener.network.plain_store import AcceptedContext, Next, PlainStores, StorePeer
+from dicom_listener.spool.spool import Spool
 from dicom_listener.store_service import StoreService
 from dicom_listener.stored import StoredInstance, StoreOutcome
 from tests.unit.dicom_listener.instances import EXPLICIT_LITTLE, data_set, encode, uid

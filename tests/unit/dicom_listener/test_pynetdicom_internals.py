@@ -1,6 +1,6 @@
 """What the listener relies on inside pynetdicom; a version that changes it must be looked at before it is allowed.
 
-Where this fails: read what changed, mend `dicom_listener/fast_intake.py`, and `bounded_*.py` and
+Where this fails: read what changed, mend `dicom_listener/network/fast_intake.py`, and `bounded_*.py` and
 `associations.py` beside it, if need be, then write the new hashes, which the failure shows.
 """
 

@@ -7,8 +7,9 @@ import pytest
 
 from dicom_listener import state
 from dicom_listener.association_report import AssociationEnd
-from dicom_listener.completion_rule import CompletionRule, Ending
-from dicom_listener.intake_events import CountAnswer, IntakeEventKind
+from dicom_listener.completion.completion_rule import CompletionRule
+from dicom_listener.completion.intake_events import CountAnswer, IntakeEventKind
+from dicom_listener.ending import Ending
 from dicom_listener.series_rows import SeriesState
 from tests.unit.dicom_listener.desk import KEY, QUIET, Desk, uids
 from tests.unit.dicom_listener.instances import SERIES, uid

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from dicom_listener import routes, state
+from dicom_listener import state
 from dicom_listener.errors import RoutingError
-from dicom_listener.routes import RouteState
-from dicom_listener.routing import Reason
-from dicom_listener.routing_rules import Choose, RoutingRules
+from dicom_listener.routing import routes
+from dicom_listener.routing.routes import RouteState
+from dicom_listener.routing.routing import Reason
+from dicom_listener.routing.routing_rules import Choose, RoutingRules
 from tests.unit.dicom_listener.routing_desk import (
     LOCALIZER,
     LONGEST,

@@ -7,8 +7,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from dicom_listener import routes, state
-from dicom_listener.routes import RouteState
+from dicom_listener import state
+from dicom_listener.routing import routes
+from dicom_listener.routing.routes import RouteState
 from tests.unit.dicom_listener.routing_desk import LOCALIZER, QUIET, STUDY_QUIET, THICK, RoutingDesk, key_of
 
 

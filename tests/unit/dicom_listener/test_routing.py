@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dicom_listener.kernels import KernelClass
-from dicom_listener.routing import RoutingReason, decide
-from dicom_listener.routing_rules import DEFAULT_RULES, Patterns, RoutingRules, Span
-from dicom_listener.series_traits import traits_of
+from dicom_listener.routing.kernels import KernelClass
+from dicom_listener.routing.routing import RoutingReason, decide
+from dicom_listener.routing.routing_rules import DEFAULT_RULES, Patterns, RoutingRules, Span
+from dicom_listener.routing.series_traits import traits_of
 from tests.unit.dicom_listener.instance_heads import chest_head, chest_heads
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from dicom_listener.errors import UnreadableInstanceError
-from dicom_listener.heads import read_head
-from dicom_listener.instance_head import InstanceHead
-from dicom_listener.routing import decide
-from dicom_listener.routing_rules import DEFAULT_RULES
-from dicom_listener.series_traits import traits_of
+from dicom_listener.routing.routing import decide
+from dicom_listener.routing.routing_rules import DEFAULT_RULES
+from dicom_listener.routing.series_traits import traits_of
+from dicom_listener.spool.heads import read_head
+from dicom_listener.spool.instance_head import InstanceHead
 
 TAKEN: frozenset[str] = frozenset()
 A_STACK = frozenset({"too_few_slices", "too_short"})

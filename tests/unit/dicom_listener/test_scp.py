@@ -23,13 +23,13 @@ from dicom_listener.errors import (
     SpoolFullError,
     UnreadableInstanceError,
 )
-from dicom_listener.part10 import encode_file_meta
+from dicom_listener.network.scp import ScpSettings, StorageScp
+from dicom_listener.network.transfer_syntaxes import STORAGE_TRANSFER_SYNTAXES
 from dicom_listener.peers import Peer
-from dicom_listener.scp import ScpSettings, StorageScp
-from dicom_listener.spool import Spool
+from dicom_listener.spool.part10 import encode_file_meta
+from dicom_listener.spool.spool import Spool
 from dicom_listener.store_service import STATUS_OF_ERROR
 from dicom_listener.stored import StoreOutcome, StoreRequest
-from dicom_listener.transfer_syntaxes import STORAGE_TRANSFER_SYNTAXES
 from tests.unit.dicom_listener.instances import EXPLICIT_LITTLE, data_set, encode
 from tests.unit.dicom_listener.listening import LOOPBACK, Listener, send
 

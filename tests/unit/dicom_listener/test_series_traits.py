@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dicom_listener.instance_head import InstanceHead
-from dicom_listener.kernels import KernelClass
-from dicom_listener.routing import decide
-from dicom_listener.routing_rules import DEFAULT_RULES
-from dicom_listener.series_traits import traits_of
+from dicom_listener.routing.kernels import KernelClass
+from dicom_listener.routing.routing import decide
+from dicom_listener.routing.routing_rules import DEFAULT_RULES
+from dicom_listener.routing.series_traits import traits_of
+from dicom_listener.spool.instance_head import InstanceHead
 from tests.unit.dicom_listener.instance_heads import chest_head, chest_heads
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 
-from dicom_listener import files
 from dicom_listener.errors import InvalidInstanceError, SpoolError, SpoolFullError, UnknownSeriesError
-from dicom_listener.part10 import encode_file_meta
 from dicom_listener.series import series_key
-from dicom_listener.spool import Spool
+from dicom_listener.spool import files
+from dicom_listener.spool.part10 import encode_file_meta
+from dicom_listener.spool.spool import Spool
 from dicom_listener.stored import StoreOutcome, StoreRequest
 from tests.unit.dicom_listener.instances import SERIES, STUDY, data_set, encode, instance, request, uid
 
@@ -120,7 +120,7 @@ def test_instances_are_refused_over_the_watermark_and_taken_again_below(
     guarded = Spool(tmp_path / "guarded", high_watermark=0.9, minimum_free_bytes=1000)
     for share, free, refused in ((0.95, 10_000, True), (0.5, 999, True), (0.5, 1000, False)):
         disk = (share, free)
-        monkeypatch.setattr("dicom_listener.spool.used_share", lambda _root, disk=disk: disk)
+        monkeypatch.setattr("dicom_listener.spool.spool.used_share", lambda _root, disk=disk: disk)
         assert (guarded.usage().refusal is not None) == refused
         if refused:
             with pytest.raises(SpoolFullError, match=r"watermark|minimum_free_bytes"):
@@ -144,7 +144,7 @@ def test_a_root_that_cannot_be_a_folder_is_named(tmp_path: Path) -> None:
 LEAVE_HALF_AN_INSTANCE = """
 import os, sys
 from pathlib import Path
-from dicom_listener.spool import Spool
+from dicom_listener.spool.spool import Spool
 from dicom_listener.stored import StoreRequest
 
 half = Spool(Path(sys.argv[1]), high_watermark=1.1).receive(StoreRequest("1.2", "1.3", "1.4", "PACS"))

@@ -8,7 +8,7 @@ import pytest
 
 from dicom_listener.errors import SpoolError, SpoolFullError
 from dicom_listener.series import series_key
-from dicom_listener.spool import Spool
+from dicom_listener.spool.spool import Spool
 from dicom_listener.stored import StoreOutcome
 from tests.unit.dicom_listener.instances import SERIES, STUDY, instance
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from dicom_listener.association_report import Tally
 from dicom_listener.errors import RequestRefusedError
-from dicom_listener.spool import Spool
+from dicom_listener.spool.spool import Spool
 from dicom_listener.store_service import StoreService
 from dicom_listener.stored import StoredInstance
 from dicom_listener.stow.body import make_body

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from dicom_listener.errors import PortError
-from dicom_listener.scp import ScpSettings
-from dicom_listener.spool import Spool
+from dicom_listener.network.scp import ScpSettings
+from dicom_listener.spool.spool import Spool
 from dicom_listener.store_service import StoreService
 from dicom_listener.stored import StoredInstance
 from dicom_listener.stow.report import StowReport

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dicom_listener.study_quiet import StudyQuiet
+from dicom_listener.routing.study_quiet import StudyQuiet
 
 QUIET, LONGEST = 30.0, 100.0
 

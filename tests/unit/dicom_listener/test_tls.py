@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dicom_listener.tls import CIPHER_SUITES, TlsProfile, TlsSettings
+from dicom_listener.network.tls import CIPHER_SUITES, TlsProfile, TlsSettings
 from tests.peers.certificates import DAY, Authority, Identity
 from tests.peers.waiting import wait_until
 from tests.unit.dicom_listener.instances import data_set

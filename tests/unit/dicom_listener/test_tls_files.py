@@ -6,7 +6,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
 
 from dicom_listener.errors import TlsError
-from dicom_listener.tls import TlsSettings, make_context
+from dicom_listener.network.tls import TlsSettings, make_context
 from tests.peers.certificates import Authority, Identity, make_key
 
 

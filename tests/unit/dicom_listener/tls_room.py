@@ -13,8 +13,8 @@ from pynetdicom import AE
 from pynetdicom.association import Association
 
 from dicom_listener.association_report import ConnectionRefusal
-from dicom_listener.scp import ScpSettings
-from dicom_listener.tls import TlsSettings
+from dicom_listener.network.scp import ScpSettings
+from dicom_listener.network.tls import TlsSettings
 from tests.peers.certificates import Authority, Identity
 from tests.peers.waiting import wait_until
 from tests.unit.dicom_listener.instances import EXPLICIT_LITTLE

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine
 
 from dicom_listener import state
 from dicom_listener.series import ReceivedSeries
-from dicom_listener.spool import Spool
+from dicom_listener.spool.spool import Spool
 from dicom_listener.state import SeriesProgress
 from dicom_listener.stored import StoreRequest
 from inference.phantom import make_phantom

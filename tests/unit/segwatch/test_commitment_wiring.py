@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from dicom_listener.commitment import FailureReason, RetryPolicy
-from dicom_listener.commitment_service import (
+from dicom_listener.commitment.commitment import FailureReason, RetryPolicy
+from dicom_listener.commitment.commitment_service import (
     NO_SUCH_ACTION,
     NO_SUCH_CLASS,
     NO_SUCH_INSTANCE,
@@ -15,7 +15,7 @@ from dicom_listener.commitment_service import (
     SUCCESS,
 )
 from dicom_listener.peers import Peer
-from dicom_listener.spool import Spool
+from dicom_listener.spool.spool import Spool
 from segwatch.commitment_wiring import check_commitment, make_commitment
 from segwatch.database import make_engine
 from segwatch.errors import UsageError

@@ -10,10 +10,10 @@ import pytest
 from pydicom import dcmread
 
 from dicom_listener.errors import UnreadableInstanceError
-from dicom_listener.heads import read_head
-from dicom_listener.routes import RouteState
-from dicom_listener.routing import Reason
-from dicom_listener.routing_rules import Choose, RoutingRules, RuleBook
+from dicom_listener.routing.routes import RouteState
+from dicom_listener.routing.routing import Reason
+from dicom_listener.routing.routing_rules import Choose, RoutingRules, RuleBook
+from dicom_listener.spool.heads import read_head
 from inference.errors import NoInstancesError
 from inference.phantom_dicom import PhantomIdentity, write_ct_series
 from inference.volume import Volume

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry, Counter
 
-from dicom_listener.spool import Spool
+from dicom_listener.spool.spool import Spool
 from segwatch.errors import SettingsError
 from segwatch.listener_watch import ListenerHealth
 from segwatch.metrics_endpoint import MOST_CONNECTIONS, Health, MetricsEndpoint

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from dicom_listener.errors import TlsError
-from dicom_listener.scp import StorageScp
-from dicom_listener.spool import Spool
+from dicom_listener.network.scp import StorageScp
+from dicom_listener.spool.spool import Spool
 from segwatch.errors import SettingsError, UsageError
 from segwatch.findings import Caution
 from segwatch.listener_settings import make_scp_settings

@@ -6,7 +6,7 @@ import pytest
 
 from dicom_listener import state
 from dicom_listener.errors import RoutingError
-from dicom_listener.spool import Spool
+from dicom_listener.spool.spool import Spool
 from segwatch import opt_out_acts
 from segwatch.database import make_engine, make_tables
 from segwatch.errors import SettingsError, UsageError

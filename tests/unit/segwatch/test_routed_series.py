@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from dicom_listener import routes, state
-from dicom_listener.routes import Route, RouteState
-from dicom_listener.routing import Reason
-from dicom_listener.routing_rules import DEFAULT_RULES
+from dicom_listener import state
+from dicom_listener.routing import routes
+from dicom_listener.routing.routes import Route, RouteState
+from dicom_listener.routing.routing import Reason
+from dicom_listener.routing.routing_rules import DEFAULT_RULES
 from dicom_listener.series import study_hash
 from inference.errors import RejectionReason, SeriesRejectedError
 from inference.jobs import JobState

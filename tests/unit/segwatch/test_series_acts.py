@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 
-from dicom_listener import commitment_table
-from dicom_listener.commitment import CommitmentRequest, Reference
+from dicom_listener.commitment import commitment_table
+from dicom_listener.commitment.commitment import CommitmentRequest, Reference
 from dicom_listener.errors import UnknownSeriesError
 from inference.jobs import JobState
 from reporter import outbox

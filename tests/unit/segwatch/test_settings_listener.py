@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from dicom_listener.network.scp import ScpSettings
+from dicom_listener.network.storage_classes import STORAGE_CLASSES
+from dicom_listener.network.tls import TlsProfile, TlsSettings
 from dicom_listener.peers import Peer
-from dicom_listener.scp import ScpSettings
-from dicom_listener.storage_classes import STORAGE_CLASSES
-from dicom_listener.tls import TlsProfile, TlsSettings
 from segwatch.errors import SettingsError
 from segwatch.listener_settings import make_scp_settings
 from segwatch.routing_wiring import make_rule_book

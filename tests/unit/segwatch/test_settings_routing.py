@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from dicom_listener.kernels import KernelClass
-from dicom_listener.routing_rules import DEFAULT_RULES, Choose
+from dicom_listener.routing.kernels import KernelClass
+from dicom_listener.routing.routing_rules import DEFAULT_RULES, Choose
 from segwatch.errors import SettingsError
 from segwatch.routing_wiring import make_rule_book
 from segwatch.settings import SiteSettings, load_settings

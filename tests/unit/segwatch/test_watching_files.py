@@ -12,12 +12,12 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from dicom_listener.association_report import Connections
-from dicom_listener.books import OpenSeries
-from dicom_listener.intake import IntakeProgress
+from dicom_listener.completion.books import OpenSeries
+from dicom_listener.completion.intake import IntakeProgress
 from dicom_listener.metrics import ListenerMetrics
 from dicom_listener.metrics_at_scrape import ListenerProbes
-from dicom_listener.spool import Spool
-from dicom_listener.spool_measure import SpoolMeasure
+from dicom_listener.spool.spool import Spool
+from dicom_listener.spool.spool_measure import SpoolMeasure
 from segwatch.listener_watch import complete_registry
 from segwatch.settings import SiteSettings
 from segwatch.settings_metrics import MetricsSection

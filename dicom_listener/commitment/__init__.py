@@ -1,0 +1,1 @@
+"""Storage commitment: what is durable here, told to whoever asks."""

@@ -1,0 +1,1 @@
+"""When a series is complete, and the thread that finds out."""

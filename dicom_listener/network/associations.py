@@ -1,0 +1,208 @@
+"""The accept loop: lets in what opens a DICOM association, and sees every connection to its end.
+
+pynetdicom makes an association, with two threads that wait for the whole ARTIM time, for whatever connects, and
+counts it against the limit; so a load balancer's probes keep hospitals out (pynetdicom #669). It shakes hands for TLS
+inside its accept loop, where one silent peer keeps everybody out. Here each connection has a thread of its own for
+that, and becomes an association when its first bytes are those of an A-ASSOCIATE-RQ (PS3.8 section 9.3.2).
+"""
+
+import logging
+import select
+import socket
+import ssl
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, cast
+
+from pynetdicom import evt
+from pynetdicom.association import Association
+from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
+
+from dicom_listener.association_report import AssociationEnd, AssociationReport, ConnectionRefusal, Tally
+from dicom_listener.errors import in_short
+from dicom_listener.event_log import log_association
+from dicom_listener.network.bounded_association import AssociationBounds, bound, unbind
+from dicom_listener.network.bounded_socket import MAXIMUM_PDU_BYTES
+from dicom_listener.network.doorkeeper import Doorkeeper
+from dicom_listener.network.fast_intake import make_fast
+from dicom_listener.network.negotiation import Negotiation
+from dicom_listener.network.open_connections import Connection, OpenConnections
+from dicom_listener.network.tls import HandshakeError, shake_hands, wrap
+from dicom_listener.rejections import Rejection, rejection
+from dicom_listener.store_service import StoreService
+
+LOGGER = logging.getLogger(__name__)
+
+_A_ASSOCIATE_RQ = 0x01
+_HEADER_BYTES = 6
+"""PDU type, a reserved byte, and the length as four bytes, big endian."""
+_TLS_APPLICATION_DATA = 0x17
+"""Type of the TLS records in which a PDU comes (RFC 8446 section 5.1)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerRoom:
+    """What the ports of a listener share."""
+
+    connections: OpenConnections
+    doorkeeper: Doorkeeper
+    bounds: AssociationBounds
+    service: StoreService
+    """Receives instances."""
+    is_fast: bool
+    """Whether plain C-STORE requests are taken past pynetdicom."""
+    on_association_end: Callable[[AssociationReport], None]
+
+
+class ListenerServer(ThreadedAssociationServer):
+    """pynetdicom's server of one port, with a bounded number of connections and no traceback on standard error."""
+
+    request_queue_size = 1024
+    """A burst waits in the system's queue; one that overflows makes every peer wait for a second or three (TCP)."""
+    daemon_threads = True
+    block_on_close = False
+    """Closing must not wait for connections: `OpenConnections.abort_all` ends them afterwards."""
+
+    def __init__(self, *args: Any, room: ListenerRoom, tls: ssl.SSLContext | None = None, **kwargs: Any) -> None:  # noqa: ANN401 (pynetdicom's arguments)
+        """`room` is shared with other ports; a port with a context of `tls` speaks nothing else."""
+        self.room = room
+        self.tls = tls
+        super().__init__(*args, **kwargs)
+
+    def verify_request(self, request: Any, address: Any) -> bool:  # noqa: ANN401 (a socket and its address)
+        """Called by the accept loop: where there is no room, the connection is closed at once."""
+        return self.room.connections.add(request, address[0])
+
+    def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 (a socket and its address)
+        """Called by the accept loop: start the connection's thread."""
+        try:
+            super().process_request(request, client_address)
+        except BaseException:  # there are no more threads
+            self.room.connections.end(self.room.connections.of(request))
+            raise
+
+    def service_actions(self) -> None:
+        """Called by the accept loop several times a second."""
+        super().service_actions()  # pynetdicom collects the cycles of ended associations there
+        self.room.connections.cut_overdue()
+
+    def handle_error(self, _request: object, _address: object) -> None:
+        """Called by socketserver for what a handler raised; its own version prints a traceback."""
+        error = sys.exc_info()[1]
+        LOGGER.error("a connection ended with an error: %s", "unknown" if error is None else in_short(error))
+
+
+class ConnectionHandler(RequestHandler):
+    """Serves one connection from its first byte to its last, in a thread of its own."""
+
+    def handle(self) -> None:
+        """Called by socketserver."""
+        server = cast(ListenerServer, self.server)
+        room = server.room
+        connection = room.connections.of(self.request)
+        association: Association | None = None
+        try:
+            why_not = self._greet(connection, server)
+            if why_not is not None:
+                room.connections.refuse(connection, why_not)
+                return
+            association = self._make_association(connection, room)
+            evt.trigger(association, evt.EVT_CONN_OPEN, {"address": self.client_address})
+            association.start()
+            association.join()
+            assert connection.tally is not None  # noqa: S101 (made with the association)
+            report = _report(association, connection.tally, connection)
+            log_association(report)
+            room.on_association_end(report)
+        finally:
+            server.shutdown_request(self.request)
+            if association is not None:
+                unbind(association)
+                room.doorkeeper.leave(association)
+            room.connections.end(connection)
+
+    def _greet(self, connection: Connection, server: ListenerServer) -> ConnectionRefusal | None:
+        """See the connection to the first byte of its A-ASSOCIATE-RQ, or say why it does not come to that."""
+        connections = server.room.connections
+        if server.tls is not None:
+            try:
+                self.request = connection.socket = wrap(server.tls, self.request)
+                shake_hands(self.request, connections.seconds_left(connection))
+            except HandshakeError as error:
+                level = logging.WARNING if error.is_telling else logging.DEBUG
+                LOGGER.log(level, "TLS refused: address=%s: %s", connection.address, error)
+                return ConnectionRefusal.TLS
+        if not _opens_association(self.request, connections.seconds_left(connection)):
+            LOGGER.debug("connection closed: it opened no DICOM association")
+            return ConnectionRefusal.NO_ASSOCIATION
+        return None
+
+    def _make_association(self, connection: Connection, room: ListenerRoom) -> Association:
+        # pynetdicom reads without a limit of time otherwise, and half a PDU would hold its threads for ever
+        self.request.settimeout(room.bounds.idle_seconds)
+        association = self._create_association()
+        tally = room.connections.begin(connection, association)
+        if room.is_fast:
+            make_fast(association, room.service, tally, room.bounds)
+        bound(association, self.request, partial(room.service.begin, tally=tally), room.bounds)
+        association.bind(evt.EVT_CONN_CLOSE, _end_waiting)
+        Negotiation(association, connection, room.connections, room.doorkeeper)
+        return association
+
+
+def _opens_association(connection: socket.socket, seconds: float) -> bool:
+    """Look at the first bytes without taking them; of TLS they are those of a record, which cannot be looked into."""
+    try:
+        poll = select.poll()
+        poll.register(connection, select.POLLIN)
+        poll.poll(seconds * 1000)
+        connection.settimeout(0)  # it is there, or too late
+        # not SSLSocket's own recv, which knows no flags
+        header = socket.socket.recv(connection, _HEADER_BYTES, socket.MSG_PEEK)
+    except (OSError, ValueError):  # reset, silent for too long, or closed here
+        return False
+    if isinstance(connection, ssl.SSLSocket):
+        return header[:1] == bytes([_TLS_APPLICATION_DATA])
+    if not header or header[0] != _A_ASSOCIATE_RQ:
+        return False
+    return len(header) < _HEADER_BYTES or int.from_bytes(header[2:]) <= MAXIMUM_PDU_BYTES
+
+
+def _end_waiting(event: evt.Event) -> None:
+    """End the wait for an A-ASSOCIATE-RQ that cannot come any more; pynetdicom would wait for the ARTIM time."""
+    if event.assoc.requestor.primitive is None:
+        nothing: Any = None  # what a wait that timed out gives
+        event.assoc.dul.to_user_queue.put(nothing)
+
+
+def _report(association: Association, tally: Tally, connection: Connection) -> AssociationReport:
+    end = AssociationEnd.ABORTED
+    if association.is_rejected:
+        end = AssociationEnd.REJECTED
+    elif association.is_released:
+        end = AssociationEnd.RELEASED
+    requested = association.requestor.primitive
+    return AssociationReport(
+        end=end,
+        calling_ae_title=association.requestor.ae_title.strip(),
+        called_ae_title="" if requested is None else requested.called_ae_title.strip(),
+        address=connection.address,
+        seconds=time.monotonic() - tally.began,
+        bytes=tally.bytes,
+        counts=dict(tally.counts),
+        series_keys=frozenset(tally.series_keys),
+        statuses=dict(tally.statuses),
+        rejection=_rejection(association),
+        comment=connection.comment,
+    )
+
+
+def _rejection(association: Association) -> Rejection | None:
+    """What the peer was told: pynetdicom leaves the A-ASSOCIATE-RJ that it sent with the acceptor."""
+    answer: Any = association.acceptor.primitive
+    if not association.is_rejected or answer is None:
+        return None
+    return rejection(answer.result, answer.result_source, answer.diagnostic)

@@ -1,0 +1,235 @@
+"""Where the listener departs from pynetdicom to be fast; `fast_intake = false` leaves it out.
+
+Three things, and why:
+
+- pynetdicom's two reactors sleep a millisecond in each turn, which is most of what an instance costs it. Here the
+  network's reactor waits for the socket, and the association's for something to have happened. Both loops stay
+  pynetdicom's own: what they call in each turn is made to wait.
+- The data set of a plain C-STORE goes from one reused buffer to the spool's file and is answered in the same thread.
+  pynetdicom copies each PDU several times, gathers the data set, and hands it from thread to thread.
+- Everything else, in whatever order it comes, is left in the buffer for pynetdicom's own reading and state machine.
+  Its state does not change while data sets arrive (PS3.8 table 9-10: Sta6, Evt10, DT-2), so it misses nothing.
+
+It relies on internals of pynetdicom; tests/unit/dicom_listener/test_pynetdicom_internals.py fails when they change.
+"""
+
+import queue
+import socket
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, cast
+
+from pynetdicom.association import Association
+from pynetdicom.dul import DULServiceProvider
+from pynetdicom.pdu_primitives import A_ASSOCIATE
+from pynetdicom.timer import Timer
+
+from dicom_listener.association_report import Tally
+from dicom_listener.network.bounded_association import AssociationBounds
+from dicom_listener.network.bounded_messages import INVALID_PDU
+from dicom_listener.network.bounded_socket import CLOSING, MAXIMUM_PDU_BYTES, BoundedSocket, MonotonicTimer
+from dicom_listener.network.plain_store import AcceptedContext, Next, PlainStores, StorePeer
+from dicom_listener.store_service import StoreService
+
+_ESTABLISHED = "Sta6"
+_UNTIL_SOMETHING_HAPPENS = 3600.0
+_TIMER_GRAIN = 0.001
+"""Timers expire when less than nothing is left, so a wait ends a little later."""
+
+
+class ActivityGate(threading.Event):
+    """The association's checkpoint: its loop waits here in each turn, and now also until something happened."""
+
+    def __init__(self, longest_wait: Callable[[], float]) -> None:
+        """`longest_wait` gives the seconds after which the loop must look at its idle timer."""
+        super().__init__()
+        self._activity = threading.Event()
+        self._longest_wait = longest_wait
+        self._has_ended = False
+        self.set()
+
+    def notify(self) -> None:
+        """Something happened."""
+        self._activity.set()
+
+    def end(self) -> None:
+        """Nothing will happen any more: let the loop turn until it sees that the thread which notified it is gone."""
+        self._has_ended = True
+        self._activity.set()
+
+    def set(self) -> None:
+        """Let the loop go on; pynetdicom also calls this when it wants the loop to end."""
+        super().set()
+        self._activity.set()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until something happened, and until the loop may go on."""
+        self._activity.wait(self._longest_wait())
+        if not self._has_ended:
+            self._activity.clear()
+        return super().wait(timeout)
+
+
+class WakingQueue(queue.Queue[Any]):
+    """A queue whose reader waits elsewhere."""
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        super().__init__()
+        self.wake = wake
+
+    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:  # noqa: ANN401 (as the base class)
+        """Put an item and wake the reader."""
+        super().put(item, block, timeout)
+        self.wake()
+
+
+class FastProvider(DULServiceProvider):
+    """pynetdicom's upper layer provider, which waits for events and takes plain C-STORE requests itself."""
+
+    def __init__(self, association: Association, make_stores: Callable[[], PlainStores]) -> None:
+        """`make_stores` is called once the association is established."""
+        super().__init__(association)
+        self.gate = ActivityGate(lambda: _seconds_left(self._idle_timer))
+        self.to_provider_queue = WakingQueue(self._wake)
+        self._run_loop_delay = 0  # the wait is in `_process_recv_primitive`
+        self._wakers: tuple[socket.socket, socket.socket] | None = None
+        self._make_stores = make_stores
+        self._stores: PlainStores | None = None
+        self._needs_more_bytes = False
+        self._is_taking = False
+        self._was_quiet = False
+        """Whether the last turn changed nothing that the association's loop could see."""
+
+    @property
+    def _connection(self) -> BoundedSocket:
+        return cast(BoundedSocket, self.socket)
+
+    def run_reactor(self) -> None:
+        """Run until the association ended."""
+        self._wakers = socket.socketpair()
+        for end in self._wakers:
+            end.setblocking(False)
+        try:
+            super().run_reactor()
+        finally:
+            if self._stores is not None:
+                self._stores.close()
+            self.gate.end()
+            for end in self._wakers:
+                end.close()
+
+    def idle_timer_expired(self) -> bool:
+        """Whether the peer was idle for too long; while we store what it sent, e.g. on a slow disk, it is not."""
+        return not self._is_taking and bool(super().idle_timer_expired())
+
+    def kill_dul(self) -> None:
+        """End the reactor."""
+        super().kill_dul()
+        self._wake()
+
+    def stop_dul(self) -> bool:
+        """End the reactor if the association is over, and wait for it; False when it is not over."""
+        if self.state_machine.current_state == "Sta1":
+            self.kill_dul()
+        return bool(super().stop_dul())
+
+    def _wake(self) -> None:
+        if self._wakers is not None:
+            with suppress(OSError):  # full, so it will wake; or closed, so it has ended
+                self._wakers[1].send(b"\0")
+
+    def _process_recv_primitive(self) -> bool:
+        """Called first in each turn of the reactor: wait here, where pynetdicom sleeps."""
+        if not self._was_quiet:
+            self.gate.notify()
+        self._was_quiet = False
+        if self._has_nothing_to_do() and self._wakers is not None:
+            self._connection.wait(self._wakers[0], _seconds_left(self.artim_timer))
+            with suppress(OSError):
+                self._wakers[0].recv(4096)
+        return bool(super()._process_recv_primitive())
+
+    def _has_nothing_to_do(self) -> bool:
+        return (
+            not self._kill_thread
+            and self.state_machine.current_state != CLOSING  # there pynetdicom closes once nothing more can be read
+            and self.event_queue.empty()
+            and self.to_provider_queue.empty()
+            and (self._needs_more_bytes or not self._connection.buffered)
+        )
+
+    def _is_transport_event(self) -> bool:
+        """Called in each turn of the reactor when nothing is to be sent: read what the peer sent."""
+        self._needs_more_bytes = False
+        is_between_messages = self.assoc.dimse.message is None and self.assoc.dimse.msg_queue.empty()
+        if self.state_machine.current_state == _ESTABLISHED and is_between_messages and self.assoc.is_established:
+            if self._take_plain_stores():
+                self._was_quiet = True
+                return False
+        elif self._stores is not None:
+            self._stores.discard()
+        return bool(super()._is_transport_event())
+
+    def _take_plain_stores(self) -> bool:
+        """Take what are plain C-STORE requests; False when what follows, if anything, is pynetdicom's."""
+        stores = self._stores = self._stores or self._make_stores()
+        while not self._kill_thread and self.to_provider_queue.empty():
+            n_pdus = stores.n_pdus
+            self._is_taking = True
+            turn = stores.take(self._connection.buffered)
+            self._connection.consume(turn.taken)
+            if turn.answer:
+                self._connection.send(turn.answer)
+                stores.prepare()
+            if turn.answer or stores.n_pdus != n_pdus:
+                self._idle_timer.restart()  # whole PDUs only: bytes that dribble do not count
+            self._is_taking = False
+            if turn.next is Next.VIOLATION:
+                self._connection.drop()
+                self.event_queue.put(INVALID_PDU)
+                return True
+            if turn.next is Next.NOT_PLAIN:
+                return False
+            if turn.next is Next.WAIT:
+                received = self._connection.fill()
+                if received == 0:  # pynetdicom finds the connection closed
+                    stores.discard()
+                    return False
+                if received is None:
+                    self._needs_more_bytes = True
+                    return True
+        return True
+
+
+def _seconds_left(timer: Timer) -> float:
+    return cast(MonotonicTimer, timer).seconds_left(_UNTIL_SOMETHING_HAPPENS) + _TIMER_GRAIN
+
+
+def make_fast(association: Association, service: StoreService, tally: Tally, bounds: AssociationBounds) -> None:
+    """Give an association that was not started yet the fast provider; its socket is to be set afterwards."""
+
+    def make_stores() -> PlainStores:
+        requested = cast(A_ASSOCIATE, association.requestor.primitive)
+        peer = StorePeer(
+            calling_ae_title=association.requestor.ae_title.strip(),
+            called_ae_title=requested.called_ae_title.strip(),
+            contexts=lambda context_id: _accepted(association, context_id),
+        )
+        return PlainStores(
+            service,
+            peer,
+            tally,
+            maximum_pdu_bytes=MAXIMUM_PDU_BYTES,
+            maximum_instance_bytes=bounds.maximum_instance_bytes,
+        )
+
+    association.dul = FastProvider(association, make_stores)
+    association._reactor_checkpoint = association.dul.gate
+
+
+def _accepted(association: Association, context_id: int) -> AcceptedContext | None:
+    context = association._accepted_cx.get(context_id)
+    if context is None or not context.as_scp:
+        return None
+    return AcceptedContext(str(context.abstract_syntax), str(context.transfer_syntax[0]))

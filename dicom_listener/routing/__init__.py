@@ -1,0 +1,1 @@
+"""Which complete series are worth segmenting."""

@@ -1,0 +1,1 @@
+"""Received instances on disk: durable before they are acknowledged, read again by their heads."""

@@ -1,0 +1,140 @@
+"""One instance on its way into the spool: a draft until it is whole and durable."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from dicom_listener.errors import InvalidInstanceError
+from dicom_listener.spool.drafts import Draft
+from dicom_listener.spool.files import disk_errors_in_words
+from dicom_listener.spool.identifiers import Identifiers
+from dicom_listener.spool.part10 import LENGTH_BYTES, encode_file_meta, encode_length, read_identifiers, scan_head
+from dicom_listener.stored import StoredInstance, StoreRequest
+
+_HEAD_BYTES = 16 * 1024
+"""How much of a data set is kept in memory to find its identifiers without reading the file again."""
+_CHECK_BYTES = 64 * 1024 * 1024
+"""After how much it is looked again whether the disk has room."""
+
+
+@dataclass(frozen=True, slots=True)
+class WholeFile:
+    """A complete Part 10 file under a temporary name; neither its content nor its name is durable yet."""
+
+    draft: Draft
+    request: StoreRequest
+    identifiers: Identifiers
+    data_set_offset: int
+    """First byte of the data set."""
+
+    @property
+    def path(self) -> Path:
+        """Where the file is now."""
+        return self.draft.path
+
+    @property
+    def size_bytes(self) -> int:
+        """Length of the file."""
+        return self.draft.size
+
+    def link_to(self, name: Path) -> None:
+        """Give the file its final name, in one step; unlike a rename this never replaces another file.
+
+        Raises:
+            FileExistsError: the name is taken.
+            OSError: the disk failed.
+        """
+        os.link(self.path, name)
+
+    def sync(self) -> None:
+        """Make the content durable. Raises OSError: the disk failed, and what it holds is not known."""
+        os.fdatasync(self.draft.descriptor)
+
+    def replace(self, name: Path) -> None:
+        """Give the file a name that another one has, which loses it."""
+        other = self.path.with_suffix(".replacing")
+        os.link(self.path, other)
+        other.replace(name)
+
+
+class IncomingFile:
+    """A context manager: `write` the fragments of the data set in order, then `commit`; otherwise nothing is kept.
+
+    Fragments go to the file as they come, so memory does not grow with the instance.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        draft: Draft,
+        request: StoreRequest,
+        *,
+        place: Callable[[WholeFile], StoredInstance],
+        check_room: Callable[[], None],
+    ) -> None:
+        """`check_room` is called now and then while a large instance comes, and raises when there is no more room."""
+        self._root = root
+        self._draft = draft
+        self._request = request
+        self._place = place
+        self._check_room = check_room
+        self._check_at = _CHECK_BYTES
+        self._head = b""
+        meta = encode_file_meta(request, data_set_bytes=0)
+        self._data_set_offset = len(meta)
+        draft.append(memoryview(meta))
+
+    def write(self, fragment: bytes | memoryview) -> None:
+        """Append a fragment of the encoded data set.
+
+        Raises:
+            SpoolFullError: the disk is full.
+            SpoolError: the disk failed otherwise.
+        """
+        if len(self._head) < _HEAD_BYTES:
+            self._head += fragment[: _HEAD_BYTES - len(self._head)]
+        self._draft.append(memoryview(fragment))
+        if self._draft.size >= self._check_at:
+            self._check_at += _CHECK_BYTES
+            self._check_room()
+
+    def commit(self) -> StoredInstance:
+        """Make the instance durable under its final name; the sender may be told Success when this returns.
+
+        Raises:
+            InvalidInstanceError: identifiers are missing or contradict the request.
+            SpoolFullError: the disk is full.
+            SpoolError: the disk failed otherwise.
+        """
+        draft, begin = self._draft, self._data_set_offset
+        draft.patch(begin - LENGTH_BYTES, encode_length(draft.size - begin))
+        draft.flush()
+        with disk_errors_in_words(self._root):
+            identifiers = scan_head(self._head, self._request.transfer_syntax_uid) or self._read_identifiers()
+            self._refuse_contradiction(identifiers)
+            return self._place(WholeFile(draft, self._request, identifiers, begin))
+
+    def _read_identifiers(self) -> Identifiers:
+        with self._draft.path.open("rb") as file:
+            file.seek(self._data_set_offset)
+            return read_identifiers(file, self._request.transfer_syntax_uid)
+
+    def _refuse_contradiction(self, identifiers: Identifiers) -> None:
+        # a result made for the wrong instance would be worse than a refused one (PS3.4 table B.2-1, A9xx)
+        if identifiers.sop_instance_uid != self._request.sop_instance_uid:
+            raise InvalidInstanceError("SOP Instance UID of request and data set differ")
+        if identifiers.sop_class_uid != self._request.sop_class_uid:
+            raise InvalidInstanceError("SOP Class UID of request and data set differ")
+        if self._request.study_instance_uid not in (None, identifiers.study_instance_uid):
+            raise InvalidInstanceError("Study Instance UID of request and data set differ")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _type: type[BaseException] | None, _error: BaseException | None, _traceback: TracebackType | None
+    ) -> None:
+        self._draft.close()

@@ -1,0 +1,136 @@
+"""How a whole instance gets its final name in the spool, durably and without ever replacing another."""
+
+import hashlib
+import logging
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+from dicom_listener.errors import InvalidInstanceError, SpoolError
+from dicom_listener.series import ReceivedInstance, series_key
+from dicom_listener.spool.files import PIECE, is_same_content, sync_file, sync_folder
+from dicom_listener.spool.incoming import WholeFile
+from dicom_listener.spool.part10 import read_file_meta
+from dicom_listener.stored import StoredInstance, StoreOutcome
+
+LOGGER = logging.getLogger(__name__)
+
+CONFLICTS = "conflicts"
+"""Folder below that of a series, for instances whose UID is taken by another content."""
+_SYNCS_AT_ONCE = 16
+_ATTEMPTS = 5
+"""How often an instance is filed when its folder is purged by another process at the same moment."""
+
+
+def instance_path(root: Path, key: str, sop_instance_uid: str) -> Path:
+    """Where the spool below `root` keeps an instance."""
+    return root / key / f"{hashlib.sha256(sop_instance_uid.encode()).hexdigest()}.dcm"
+
+
+class Shelf:
+    """Files whole instances below `root`; safe for several threads and processes."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._durable_folders: set[str] = set()
+        self._folders_lock = threading.Lock()
+        self._syncs = ThreadPoolExecutor(_SYNCS_AT_ONCE, thread_name_prefix="spool-sync")
+
+    def place(self, whole: WholeFile) -> StoredInstance:
+        """Give the instance its name; the name is durable when this returns.
+
+        Raises:
+            OSError: the disk failed.
+            SpoolError: the series is purged again and again at the same time.
+        """
+        identifiers = whole.identifiers
+        key = series_key(identifiers.study_instance_uid, identifiers.series_instance_uid)
+        for _ in range(_ATTEMPTS):
+            try:
+                path, outcome = self._name(whole, key)
+                self._make_durable(whole, path, outcome)
+                break
+            except FileNotFoundError:
+                self.forget_folder(key)  # purged meanwhile: file it into a new folder
+        else:
+            raise SpoolError(f"series {key} was purged again and again while an instance of it arrived")
+        instance = ReceivedInstance(
+            sop_instance_uid=identifiers.sop_instance_uid,
+            sop_class_uid=identifiers.sop_class_uid,
+            transfer_syntax_uid=whole.request.transfer_syntax_uid,
+            study_instance_uid=identifiers.study_instance_uid,
+            series_instance_uid=identifiers.series_instance_uid,
+            path=path,
+            size_bytes=whole.size_bytes,
+        )
+        return StoredInstance(instance, key, whole.request.calling_ae_title, outcome)
+
+    def forget_folder(self, key: str) -> None:
+        """The folder of the series is gone."""
+        with self._folders_lock:
+            self._durable_folders.discard(key)
+
+    def _make_durable_folder(self, key: str) -> None:
+        with self._folders_lock:
+            if key in self._durable_folders:
+                return
+            (self._root / key).mkdir(mode=0o750, exist_ok=True)
+            sync_folder(self._root)
+            self._durable_folders.add(key)
+
+    def _make_durable(self, whole: WholeFile, path: Path, outcome: StoreOutcome) -> None:
+        """Make content and name durable, both at the same time: one after the other costs a sender twice the wait."""
+        folder = self._syncs.submit(sync_folder, path.parent)
+        try:
+            if outcome is not StoreOutcome.DUPLICATE:
+                whole.sync()
+            if outcome is not StoreOutcome.STORED:  # the one that was here before may not be durable yet
+                sync_file(path)
+        except OSError:
+            if outcome is StoreOutcome.STORED:
+                # the kernel takes for written what it could not write: a second try must not find this file
+                path.unlink(missing_ok=True)
+            raise
+        finally:
+            folder.result()
+
+    def _name(self, whole: WholeFile, key: str) -> tuple[Path, StoreOutcome]:
+        path = instance_path(self._root, key, whole.identifiers.sop_instance_uid)
+        self._make_durable_folder(key)
+        try:
+            whole.link_to(path)
+        except FileExistsError:
+            return _settle(whole, path)
+        return path, StoreOutcome.STORED
+
+
+def _settle(whole: WholeFile, path: Path) -> tuple[Path, StoreOutcome]:
+    """Decide what a second instance under a stored UID is; their File Meta may differ, it says who sent them."""
+    with whole.path.open("rb") as new, path.open("rb") as old:
+        new.seek(whole.data_set_offset)
+        try:
+            stored = read_file_meta(old)
+        except InvalidInstanceError:
+            LOGGER.error("replaced a damaged file of the spool: %s", path)
+            whole.replace(path)
+            return path, StoreOutcome.STORED
+        same_syntax = stored.transfer_syntax_uid == whole.request.transfer_syntax_uid
+        if same_syntax and is_same_content(new, old):
+            return path, StoreOutcome.DUPLICATE
+    folder = path.parent / CONFLICTS
+    folder.mkdir(mode=0o750, exist_ok=True)
+    sync_folder(path.parent)
+    apart = folder / f"{path.stem}-{_content_hash(whole)}.dcm"
+    with suppress(FileExistsError):  # the same conflict again
+        whole.link_to(apart)
+    return apart, StoreOutcome.CONFLICT
+
+
+def _content_hash(whole: WholeFile) -> str:
+    digest = hashlib.sha256(whole.request.transfer_syntax_uid.encode())
+    with whole.path.open("rb") as file:
+        file.seek(whole.data_set_offset)
+        while piece := file.read(PIECE):
+            digest.update(piece)
+    return digest.hexdigest()[:16]

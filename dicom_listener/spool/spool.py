@@ -1,0 +1,277 @@
+"""The spool: received instances on disk, durable before their senders are told Success.
+
+Layout, `ROOT/<series key>/<SHA-256 of the SOP Instance UID>.dcm`; UIDs never become paths. A file is DICOM Part 10:
+our own File Meta Information and the data set exactly as it was sent. An instance gets its name in one step, when it
+is whole, by a hard link from `ROOT/.incoming`. Name and content are made durable together before Success is answered;
+if the power fails between, a file may come back without its end, which its File Meta Information tells.
+"""
+
+import fcntl
+import logging
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Collection, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from dicom_listener.errors import InvalidInstanceError, SpoolError, SpoolFullError, UnknownSeriesError
+from dicom_listener.series import KEY_LENGTH, ReceivedInstance
+from dicom_listener.spool.drafts import Draft, Drafts
+from dicom_listener.spool.files import disk_errors_in_words, is_abandoned, sync_folder, used_share
+from dicom_listener.spool.incoming import IncomingFile
+from dicom_listener.spool.part10 import read_file_meta, read_identifiers
+from dicom_listener.spool.shelf import CONFLICTS, Shelf, instance_path
+from dicom_listener.stored import StoredInstance, StoreOutcome, StoreRequest
+
+LOGGER = logging.getLogger(__name__)
+
+_KEY = re.compile(rf"[0-9a-f]{{{KEY_LENGTH}}}")
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolUsage:
+    """What the spool holds, for `status`."""
+
+    bytes: int
+    instances: int
+    """Conflicting ones included."""
+    series: int
+    oldest_at: float | None
+    """When the oldest instance was received, Unix time in seconds; None when the spool is empty."""
+    disk_used_share: float
+    """Used share of the disk that holds the spool, 0..1."""
+    refusal: str | None
+    """Why instances are refused now; None while there is room."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolDisk:
+    """The disk that holds the spool."""
+
+    used_share: float
+    """0..1, as `df` counts it."""
+    free_bytes: int
+    refusal: str | None
+    """Why instances are refused now; None while there is room."""
+
+
+class Spool:
+    """The durable store of received instances; safe for several threads and processes."""
+
+    def __init__(self, root: Path, *, high_watermark: float = 0.9, minimum_free_bytes: int = 0) -> None:
+        """Open or create the spool.
+
+        Args:
+            root: folder on a local file system with hard links; created when missing.
+            high_watermark: used share of its disk, 0..1, from which on instances are refused.
+            minimum_free_bytes: instances are also refused with less than this free.
+
+        Raises:
+            SpoolError: the folder cannot be created or written.
+        """
+        self.root = root
+        self._high_watermark = high_watermark
+        self._minimum_free_bytes = minimum_free_bytes
+        self._incoming = root / ".incoming"
+        self._purging = root / ".purging"
+        self._shelf = Shelf(root)
+        self._drafts = Drafts(root, self._incoming)
+        self._claim: int | None = None
+        with disk_errors_in_words(root):
+            for folder in (root, self._incoming, self._purging):
+                folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+
+    def claim(self) -> None:
+        """Become the one process that decides when the series of this spool are complete, until `release` or death.
+
+        Raises:
+            SpoolError: another process is it.
+        """
+        with disk_errors_in_words(self.root):
+            descriptor = os.open(self.root / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                os.close(descriptor)
+                raise SpoolError(f"another listener uses the spool {self.root}; stop it first") from error
+        self._claim = descriptor
+
+    def release(self) -> None:
+        """Give up what `claim` took."""
+        if self._claim is not None:
+            os.close(self._claim)
+            self._claim = None
+
+    def store(self, request: StoreRequest, data_set: bytes | memoryview) -> StoredInstance:
+        """Store an encoded data set; it is durable when this returns.
+
+        Raises:
+            InvalidInstanceError: identifiers are missing or contradict the request.
+            SpoolFullError: over the watermark or out of disk.
+            SpoolError: the disk failed otherwise.
+        """
+        with self.receive(request) as incoming:
+            incoming.write(data_set)
+            return incoming.commit()
+
+    def draft(self) -> Draft:
+        """Make a file ahead of its instance, for `receive`; close it when there is none.
+
+        Raises:
+            SpoolFullError: the disk is full.
+            SpoolError: the disk failed otherwise.
+        """
+        return self._drafts.open()
+
+    def receive(self, request: StoreRequest, draft: Draft | None = None) -> IncomingFile:
+        """Begin an instance whose data set comes in fragments; takes over the draft.
+
+        Raises:
+            SpoolFullError: over the watermark or out of disk.
+            SpoolError: the disk failed otherwise.
+        """
+        try:
+            self._refuse_when_full()
+            draft = draft or self._drafts.open()
+            return IncomingFile(self.root, draft, request, place=self._shelf.place, check_room=self._refuse_when_full)
+        except BaseException:
+            if draft is not None:
+                draft.close()
+            raise
+
+    def _refuse_when_full(self) -> None:
+        refusal = self.disk().refusal
+        if refusal is not None:
+            raise SpoolFullError(refusal)
+
+    def disk(self) -> SpoolDisk:
+        """How full the disk is; looks at no file.
+
+        Raises:
+            SpoolError: the disk cannot be asked.
+        """
+        with disk_errors_in_words(self.root):
+            share, free = used_share(self.root)
+        return SpoolDisk(share, free, self._refusal(share, free))
+
+    def _refusal(self, share: float, free: int) -> str | None:
+        if share >= self._high_watermark:
+            return f"the disk of the spool {self.root} is {share:.0%} full (high_watermark {self._high_watermark:.0%})"
+        if free < self._minimum_free_bytes:
+            limit = f"minimum_free_bytes {self._minimum_free_bytes}"
+            return f"the disk of the spool {self.root} has {free} bytes left ({limit})"
+        return None
+
+    def recover(self) -> int:
+        """Remove what a crash left half done: half-written instances, half-purged series. Returns how many."""
+        with disk_errors_in_words(self.root):
+            files = [path for path in self._incoming.iterdir() if is_abandoned(path)]
+            for path in files:
+                path.unlink(missing_ok=True)
+            folders = list(self._purging.iterdir())
+            for folder in folders:
+                shutil.rmtree(folder, ignore_errors=True)
+        return len(files) + len(folders)
+
+    def series_keys(self) -> list[str]:
+        """Keys of the series that have a folder, sorted."""
+        with disk_errors_in_words(self.root):
+            return sorted(entry.name for entry in os.scandir(self.root) if _KEY.fullmatch(entry.name))
+
+    def load(self, key: str, *, without: Collection[str] = ()) -> tuple[StoredInstance, ...]:
+        """Read the heads of the instances of a series, ordered by SOP Instance UID, without the conflicting ones.
+
+        Args:
+            key: the series.
+            without: SOP Instance UIDs whose files are not to be read.
+
+        Raises:
+            SpoolError: the disk failed.
+        """
+        known = {instance_path(self.root, key, uid).name for uid in without}
+        with disk_errors_in_words(self.root):
+            paths = [path for path in self._folder(key).glob("*.dcm") if path.name not in known]
+            found = [stored for path in paths if (stored := _read(path, key))]
+        return tuple(sorted(found, key=lambda stored: stored.instance.sop_instance_uid))
+
+    def conflicts(self, key: str) -> list[Path]:
+        """Files of instances of a series that are kept apart because another content has their UID."""
+        with disk_errors_in_words(self.root):
+            return sorted((self._folder(key) / CONFLICTS).glob("*.dcm"))
+
+    def usage(self) -> SpoolUsage:
+        """Count what is there; looks at every file."""
+        sizes: list[int] = []
+        times: list[float] = []
+        keys = self.series_keys()
+        with disk_errors_in_words(self.root):
+            for status in (status for key in keys for status in _stats(self.root / key)):
+                sizes.append(status.st_size)
+                times.append(status.st_mtime)
+        disk, oldest_at = self.disk(), min(times, default=None)
+        return SpoolUsage(sum(sizes), len(sizes), len(keys), oldest_at, disk.used_share, disk.refusal)
+
+    def purge(self, key: str, *, only: Collection[str] | None = None) -> bool:
+        """Remove every instance of a series, also late and conflicting ones; nothing happens when there is none.
+
+        Args:
+            key: the series.
+            only: SOP Instance UIDs. When another instance is there nothing is removed: one that came just now, and
+                of which no row tells yet, is not lost.
+
+        Returns:
+            Whether nothing of the series is left.
+
+        Raises:
+            SpoolError: the disk failed.
+        """
+        known = None if only is None else {instance_path(self.root, key, uid).name for uid in only}
+        with disk_errors_in_words(self.root):
+            if known is not None and any(path.name not in known for path in self._folder(key).glob("*.dcm")):
+                return False
+            away = self._purging / f"{key}-{uuid.uuid4().hex}"
+            try:
+                self._folder(key).rename(away)  # in one step: nobody sees half a series
+            except FileNotFoundError:
+                return True
+            self._shelf.forget_folder(key)
+            sync_folder(self.root)
+            shutil.rmtree(away)
+        return True
+
+    def _folder(self, key: str) -> Path:
+        if not _KEY.fullmatch(key):
+            raise UnknownSeriesError(f"{key!r} is not a series key: {KEY_LENGTH} hexadecimal digits")
+        return self.root / key
+
+
+def _read(path: Path, key: str) -> StoredInstance | None:
+    try:
+        with path.open("rb") as file:
+            request = read_file_meta(file)
+            identifiers = read_identifiers(file, request.transfer_syntax_uid)
+            size = os.fstat(file.fileno()).st_size
+    except FileNotFoundError:
+        return None  # purged meanwhile
+    except InvalidInstanceError as error:
+        LOGGER.error("skipped a damaged file of the spool: %s (%s)", path, error)
+        return None
+    instance = ReceivedInstance(
+        sop_instance_uid=identifiers.sop_instance_uid,
+        sop_class_uid=identifiers.sop_class_uid,
+        transfer_syntax_uid=request.transfer_syntax_uid,
+        study_instance_uid=identifiers.study_instance_uid,
+        series_instance_uid=identifiers.series_instance_uid,
+        path=path,
+        size_bytes=size,
+    )
+    return StoredInstance(instance, key, request.calling_ae_title, StoreOutcome.STORED)
+
+
+def _stats(folder: Path) -> Iterator[os.stat_result]:
+    for path in folder.rglob("*.dcm"):
+        with suppress(FileNotFoundError):  # purged meanwhile
+            yield path.stat()
