@@ -1,18 +1,16 @@
-"""Opens associations as SCU and says in words why one did not come about; the one place that does."""
+"""Opens associations as SCU and says in words why one did not come about."""
 
-import socket
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
-from pynetdicom import AE, evt
+from pynetdicom import evt
 from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext
-from pynetdicom.transport import AssociationSocket
 
+from dicom_listener.requesting_entity import RequestingEntity
 from reporter.errors import DeliveryError, DeliveryRefusedError
 
 VERIFICATION = "1.2.840.10008.1.1"
@@ -43,25 +41,6 @@ class Destination:
         return f"{self.ae_title}@{self.host}:{self.port}"
 
 
-class _RequestingEntity(AE):
-    """Closes what pynetdicom 3.0 leaves to the garbage collector when a connection is refused."""
-
-    def __init__(self, ae_title: str) -> None:
-        super().__init__(ae_title)
-        self._raw: list[socket.socket] = []
-
-    def _create_socket(self, *arguments: Any) -> AssociationSocket:  # noqa: ANN401 (passed through)
-        made = super()._create_socket(*arguments)
-        if made.socket is not None:
-            self._raw.append(made.socket)
-        return made
-
-    def close_sockets(self) -> None:
-        """Close every connection that was tried."""
-        for raw in self._raw:
-            raw.close()
-
-
 @contextmanager
 def associated(destination: Destination, contexts: Sequence[PresentationContext]) -> Iterator[Association]:
     """Open an association and release it afterwards.
@@ -70,9 +49,7 @@ def associated(destination: Destination, contexts: Sequence[PresentationContext]
         DeliveryRefusedError: the destination rejects this AE title or every presentation context, for good.
         DeliveryError: it is unreachable, busy, or ended the association.
     """
-    entity = _RequestingEntity(ae_title=destination.calling_ae_title)
-    entity.acse_timeout = entity.dimse_timeout = destination.timeout_s
-    entity.network_timeout = entity.connection_timeout = destination.timeout_s
+    entity = RequestingEntity(destination.calling_ae_title, seconds=destination.timeout_s)
     connected = threading.Event()
     association = entity.associate(
         destination.host,

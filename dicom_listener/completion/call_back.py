@@ -1,40 +1,18 @@
 """Associations that the listener requests itself, to tell a peer something."""
 
-import socket
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from pynetdicom import AE, evt
+from pynetdicom import evt
 from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext
-from pynetdicom.transport import AssociationSocket
 
 from dicom_listener.errors import CallBackError
 from dicom_listener.peers import Peer
+from dicom_listener.requesting_entity import RequestingEntity
 from dicom_listener.spool.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-
-
-class _CallingEntity(AE):
-    """Closes what pynetdicom 3.0 leaves to the garbage collector when a connection is refused."""
-
-    def __init__(self, ae_title: str) -> None:
-        super().__init__(ae_title)
-        self._raw: list[socket.socket] = []
-        self.implementation_class_uid = IMPLEMENTATION_CLASS_UID
-        self.implementation_version_name = IMPLEMENTATION_VERSION_NAME
-
-    def _create_socket(self, *arguments: Any) -> AssociationSocket:  # noqa: ANN401 (passed through)
-        made = super()._create_socket(*arguments)
-        if made.socket is not None:
-            self._raw.append(made.socket)
-        return made
-
-    def close_sockets(self) -> None:
-        """Close every connection that was tried."""
-        for raw in self._raw:
-            raw.close()
 
 
 def callable_peer(peers: Sequence[Peer], ae_title: str) -> Peer | None:
@@ -62,10 +40,11 @@ def called_back(
     if peer.host is None or peer.port is None:
         raise CallBackError(f"{peer.ae_title} cannot be called back: set host and port of its [[listener.peers]]")
     try:
-        entity = _CallingEntity(calling_ae_title)
+        entity = RequestingEntity(calling_ae_title, seconds=seconds)
     except ValueError:  # the peer called us by a name that is none
         raise CallBackError("the AE title by which the sender called cannot be used to call it back") from None
-    entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = entity.connection_timeout = seconds
+    entity.implementation_class_uid = IMPLEMENTATION_CLASS_UID
+    entity.implementation_version_name = IMPLEMENTATION_VERSION_NAME
     connected = threading.Event()
     association = entity.associate(
         peer.host,
