@@ -174,8 +174,7 @@ class ListenerSection(Section):
     )
     fast_intake: bool = Field(
         True,
-        description="Take the data sets of plain C-STORE requests straight to disk. false: pynetdicom's own way, which "
-        "is slower and holds each instance in memory.",
+        description="Take plain C-STORE requests straight to disk. false: pynetdicom's own way, which is slower.",
     )
     only_known_peers: bool = Field(
         False, description="Refuse associations of senders that no `[[listener.peers]]` describes."
