@@ -144,11 +144,16 @@ class FastProvider(DULServiceProvider):
         if not self._was_quiet:
             self.gate.notify()
         self._was_quiet = False
-        if self._has_nothing_to_do() and self._wakers is not None:
-            self._connection.wait(self._wakers[0], _seconds_left(self.artim_timer))
-            with suppress(OSError):
-                self._wakers[0].recv(4096)
+        if self._has_nothing_to_do():
+            self._wait()
         return bool(super()._process_recv_primitive())
+
+    def _wait(self) -> None:
+        """Wait until the peer sent something, there is something to send, or a timer expired."""
+        if self._wakers is not None:
+            self._connection.wait(self._wakers[0], _seconds_left(self.artim_timer))
+            with suppress(OSError):  # nothing to be read
+                self._wakers[0].recv(4096)
 
     def _has_nothing_to_do(self) -> bool:
         return (
@@ -174,7 +179,7 @@ class FastProvider(DULServiceProvider):
     def _take_plain_stores(self) -> bool:
         """Take what are plain C-STORE requests; False when what follows, if anything, is pynetdicom's."""
         stores = self._stores = self._stores or self._make_stores()
-        while not self._kill_thread and self.to_provider_queue.empty():
+        while not self._kill_thread and self.to_provider_queue.empty() and self.event_queue.empty():
             n_pdus = stores.n_pdus
             self._is_taking = True
             turn = stores.take(self._connection.buffered)
@@ -197,8 +202,8 @@ class FastProvider(DULServiceProvider):
                     stores.discard()
                     return False
                 if received is None:
-                    self._needs_more_bytes = True
-                    return True
+                    self._wait()  # here, not in the next turn: each costs as much as a fragment
+        self._needs_more_bytes = True
         return True
 
 

@@ -12,8 +12,8 @@ from dicom_listener.spool.files import create_locked, disk_errors_in_words, star
 BLOCK_BYTES = 128 * 1024
 """Size of one write, at a multiple of itself: pieces as they come from the network, which end anywhere, were measured
 to cost a third more of the processor's time, and larger blocks more time when several senders push at once."""
-_WRITEBACK_BYTES = 2 * BLOCK_BYTES
-"""After how much the kernel is asked to begin writing."""
+_WRITEBACK_BYTES = BLOCK_BYTES
+"""After how much the kernel is asked to begin writing: less is left for the sync at the end."""
 
 
 @dataclass(slots=True, eq=False)
