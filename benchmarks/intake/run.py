@@ -3,8 +3,10 @@
 import os
 import shutil
 import subprocess
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,13 +87,30 @@ def _send(contender: Contender, folder: Path, dcmtk: Dcmtk, series: Sequence[Ser
             senders.append(
                 subprocess.Popen([*command, str(one.folder)], env=dcmtk.environment, stdout=output, stderr=output)
             )
-    statuses = [sender.wait(SENDER_TIMEOUT_S) for sender in senders]
-    seconds = time.perf_counter() - start
+    with _time_limit(senders):
+        statuses = [sender.wait() for sender in senders]
+        seconds = time.perf_counter() - start
     for status, log in zip(statuses, logs, strict=True):
         # storescu ends well when an instance was refused, and says so
         if status != 0 or b"E: " in log.read_bytes():
             raise RuntimeError(f"storescu to {contender.ae_title} failed: {log.read_text(errors='replace')[-500:]}")
     return seconds
+
+
+@contextmanager
+def _time_limit(senders: Sequence[subprocess.Popen[bytes]]) -> Iterator[None]:
+    """Kill senders that take too long; Python's own wait with a limit looks every 50 ms only, which would be seen."""
+
+    def kill() -> None:
+        for sender in senders:
+            sender.kill()
+
+    timer = threading.Timer(SENDER_TIMEOUT_S, kill)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def delete(folder: Path) -> None:
