@@ -10,6 +10,7 @@ import pytest
 from pydicom import dcmread
 
 from inference.phantom_dicom import PhantomIdentity
+from segwatch.status import SeriesState, SeriesStatus
 from tests.acceptance.conftest import SLICES
 from tests.acceptance.hosts import Central, Site, destination_of
 from tests.acceptance.topics import raw_logs, read_topic
@@ -74,14 +75,18 @@ def run_through(site: Site, dcmtk: Dcmtk, write_series: WriteSeries) -> list[Pat
         sent += files
     site.wait_for_state("rejected")
     site.wait_for_state("not_taken")
-    (good,) = [one for one in site.peek().series if one.instances == SLICES - 1]
-    site.wait(
-        lambda: any(one.late_instances == one.conflicting_instances == 1 for one in site.peek().series),
-        "the late and the second one are counted",
-    )
-    done = site.cli("series", "reprocess", good.key, "--why", "a late slice", "-c", site.settings)
+    site.wait(lambda: grown(site) != [], "the late slice made a second version, the second content is kept apart")
+    done = site.cli("series", "reprocess", grown(site)[0].key, "--why", "a late slice", "-c", site.settings)
     assert done.returncode == 0, done.stderr
     return sent
+
+
+def grown(site: Site) -> list[SeriesStatus]:
+    """The series that got its late slice, once its second result is made."""
+    made = {SeriesState.DELIVERING, SeriesState.DONE}
+    whole = (2, SLICES, 1)
+    series = [one for one in site.peek().series if one.state in made]
+    return [one for one in series if (one.version, one.instances, one.conflicting_instances) == whole]
 
 
 def shown_to_people(site: Site) -> dict[str, bytes]:
@@ -122,7 +127,7 @@ def test_kafka_central_and_every_log(
     site.start()
     central.start()
     sent = run_through(site, dcmtk, write_series)
-    central.wait_for_messages(site.topic, 2)
+    central.wait_for_messages(site.topic, 3)
     people = shown_to_people(site)
     metrics = scraped(watched["metrics.port"])
     for host in (site, central):
@@ -142,9 +147,9 @@ def test_kafka_central_and_every_log(
     for topic in (site.topic, *TOPICS):
         for event in read_topic(own_broker, topic):
             places[f"{topic} {event.id}"] = repr(event).encode()
-    assert sum(place.startswith(site.topic) for place in places) == 2
+    assert sum(place.startswith(site.topic) for place in places) == 3
     assert b"series complete" in places["log of the site"]
-    for kind in (b"association", b"series_complete", b"instance_late", b"instance_conflict"):
+    for kind in (b"association", b"series_complete", b"series_reopened", b"instance_conflict"):
         assert b'"event": "' + kind + b'"' in places["log of the site"]
     assert b'outcome="conflict",peer="other"} 1.0' in metrics["/metrics"]
     assert b"DEBUG" in places["log of the site"]
@@ -168,7 +173,7 @@ def test_the_journal_and_the_record_of_process(
     site.start()
     central.start()
     sent = run_through(site, dcmtk, write_series)
-    central.wait_for_messages(site.topic, 2)
+    central.wait_for_messages(site.topic, 3)
     for host in (site, central):
         assert host.stop() == 0
     processed = site.cli("process", sent[0].parent, "--out", "out", "-c", site.settings)
