@@ -6,6 +6,7 @@ inside its accept loop, where one silent peer keeps everybody out. Here each con
 that, and becomes an association when its first bytes are those of an A-ASSOCIATE-RQ (PS3.8 section 9.3.2).
 """
 
+import gc
 import logging
 import select
 import socket
@@ -43,6 +44,9 @@ _TLS_APPLICATION_DATA = 0x17
 """Type of the TLS records in which a PDU comes (RFC 8446 section 5.1)."""
 
 
+_COLLECT_SECONDS = 6.0
+
+
 @dataclass(frozen=True, slots=True)
 class ListenerRoom:
     """What the ports of a listener share."""
@@ -70,6 +74,9 @@ class ListenerServer(ThreadedAssociationServer):
         """`room` is shared with other ports; a port with a context of `tls` speaks nothing else."""
         self.room = room
         self.tls = tls
+        self.has_garbage = False
+        """Whether an association has ended: a cycle of objects, with threads and sockets in it."""
+        self._collect_at = 0.0
         super().__init__(*args, **kwargs)
 
     def verify_request(self, request: Any, address: Any) -> bool:  # noqa: ANN401 (a socket and its address)
@@ -86,7 +93,11 @@ class ListenerServer(ThreadedAssociationServer):
 
     def service_actions(self) -> None:
         """Called by the accept loop several times a second."""
-        super().service_actions()  # pynetdicom collects the cycles of ended associations there
+        # pynetdicom's own collects garbage every few seconds, associations or not, and everything waits for that
+        if self.has_garbage and time.monotonic() >= self._collect_at:
+            self.has_garbage = False
+            self._collect_at = time.monotonic() + _COLLECT_SECONDS
+            gc.collect()
         self.room.connections.cut_overdue()
 
     def handle_error(self, _request: object, _address: object) -> None:
@@ -123,6 +134,7 @@ class ConnectionHandler(RequestHandler):
                 unbind(association)
                 room.doorkeeper.leave(association)
             room.connections.end(connection)
+            server.has_garbage = True
 
     def _greet(self, connection: Connection, server: ListenerServer) -> ConnectionRefusal | None:
         """See the connection to the first byte of its A-ASSOCIATE-RQ, or say why it does not come to that."""

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import NamedTuple
 
 from dicom_listener.association_report import Tally
 from dicom_listener.network.c_store_messages import (
@@ -43,9 +44,8 @@ class Next(Enum):
     """Nothing can be made of them; end the association."""
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """What became of the bytes that were offered."""
+class Turn(NamedTuple):
+    """What became of the bytes that were offered; a tuple, as there is one for each piece that arrives."""
 
     taken: int
     next: Next

@@ -20,7 +20,8 @@ _WRITEBACK_BYTES = BLOCK_BYTES
 class Draft:
     """A file that is being written; for one thread at a time."""
 
-    path: Path
+    name: str
+    """Path of the file; text, as a `Path` made for each instance was seen in measurements."""
     descriptor: int
     _block: memoryview
     _drafts: "Drafts"
@@ -28,6 +29,11 @@ class Draft:
     """What was appended so far, bytes."""
     _written: int = 0
     _written_back: int = 0
+
+    @property
+    def path(self) -> Path:
+        """Path of the file."""
+        return Path(self.name)
 
     def append(self, data: memoryview) -> None:
         """Append to the file; what does not fill a block stays in memory until `flush`.
@@ -70,7 +76,7 @@ class Draft:
         os.close(self.descriptor)
         self.descriptor = -1
         with suppress(OSError):  # what cannot be removed now is removed by the next recovery
-            self.path.unlink()
+            os.unlink(self.name)  # noqa: PTH108 (see `name`)
         self._drafts.give_back(self._block)
 
 
@@ -80,7 +86,7 @@ class Drafts:
     def __init__(self, root: Path, folder: Path) -> None:
         """`root` is the spool, for messages."""
         self.root = root
-        self._folder = folder
+        self._folder = str(folder)
         self._free_blocks: deque[memoryview] = deque()
 
     def open(self) -> Draft:
@@ -90,10 +96,10 @@ class Drafts:
             SpoolFullError: the disk is full.
             SpoolError: the disk failed otherwise.
         """
-        path = self._folder / uuid.uuid4().hex
+        name = f"{self._folder}{os.sep}{uuid.uuid4().hex}"
         with disk_errors_in_words(self.root):
-            descriptor = create_locked(path)
-        return Draft(path, descriptor, self._take_block(), self)
+            descriptor = create_locked(name)
+        return Draft(name, descriptor, self._take_block(), self)
 
     def _take_block(self) -> memoryview:
         # used again: fresh memory of this size costs a page fault for every 4 kB

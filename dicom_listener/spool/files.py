@@ -34,7 +34,7 @@ def disk_errors_in_words(root: Path) -> Iterator[None]:
         raise SpoolError(f"the spool {root} cannot be used: {error.strerror or error}") from error
 
 
-def create_locked(path: Path) -> int:
+def create_locked(path: str) -> int:
     """Create a new file and lock it as long as its descriptor is open: the lock tells `is_abandoned` that we live."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

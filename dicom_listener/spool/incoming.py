@@ -47,7 +47,7 @@ class WholeFile:
             FileExistsError: the name is taken.
             OSError: the disk failed.
         """
-        os.link(self.path, name)
+        os.link(self.draft.name, name)
 
     def sync(self) -> None:
         """Make the content durable. Raises OSError: the disk failed, and what it holds is not known."""

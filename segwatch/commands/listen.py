@@ -1,5 +1,7 @@
 """The listener alone: it imports neither engine nor imaging, so it is small and quick to start."""
 
+import gc
+
 from segwatch import listener_wiring, state_wiring
 from segwatch.commands.console import SITE_FILE, SiteFile, StopAtEof
 from segwatch.commands.console import site_settings as load_site
@@ -13,5 +15,7 @@ def listen(config: SiteFile = SITE_FILE, stop_at_eof: StopAtEof = False) -> None
     with listener_wiring.running_listener(settings, state_wiring.make_state_engine(settings)) as listening:
         where = f"{settings.listener.host}:{listening.port} as {settings.listener.ae_title}"
         tls = "" if listening.tls_port is None else f", TLS on port {listening.tls_port}"
+        gc.collect()
+        gc.freeze()  # what is there now stays: later collections, which hold up every association, need not look at it
         announce_ready("listen", f"listening on {where}{tls}{listening.stow}")
         wait_for(stop)
