@@ -122,6 +122,7 @@ class StorageScp:
             found = validity(settings.tls.certificate, settings.tls.key, dt.datetime.now(dt.UTC))
             level = logging.ERROR if found.is_bad else logging.WARNING if found.is_worrying else logging.INFO
             LOGGER.log(level, "TLS: %s", found.text)
+        self._service.spool.warm_up()
         for port in ports:
             port.start()
             titles = ",".join((self._ae_title, *settings.further_ae_titles))

@@ -18,7 +18,8 @@ LOGGER = logging.getLogger(__name__)
 
 CONFLICTS = "conflicts"
 """Folder below that of a series, for instances whose UID is taken by another content."""
-_SYNCS_AT_ONCE = 16
+_SYNCS_AT_ONCE = 8
+"""Folders that are synced at the same time, each beside a file; further ones wait for their turn."""
 _ATTEMPTS = 5
 """How often an instance is filed when its folder is purged by another process at the same moment."""
 
@@ -36,6 +37,13 @@ class Shelf:
         self._durable_folders: set[str] = set()
         self._folders_lock = threading.Lock()
         self._syncs = ThreadPoolExecutor(_SYNCS_AT_ONCE, thread_name_prefix="spool-sync")
+
+    def warm_up(self) -> None:
+        """Start the threads that sync folders, so that no sender waits for it, and their number does not change."""
+        everybody = threading.Barrier(_SYNCS_AT_ONCE + 1)
+        for _ in range(_SYNCS_AT_ONCE):
+            self._syncs.submit(everybody.wait)
+        everybody.wait()
 
     def place(self, whole: WholeFile) -> StoredInstance:
         """Give the instance its name; the name is durable when this returns.

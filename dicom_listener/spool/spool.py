@@ -105,6 +105,10 @@ class Spool:
             os.close(self._claim)
             self._claim = None
 
+    def warm_up(self) -> None:
+        """Make ready to receive; to be called once before instances come."""
+        self._shelf.warm_up()
+
     def store(self, request: StoreRequest, data_set: bytes | memoryview) -> StoredInstance:
         """Store an encoded data set; it is durable when this returns.
 
