@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 KEY_LENGTH = 32
@@ -39,6 +40,7 @@ class ReceivedSeries:
     """Unix time in seconds (UTC)."""
 
 
+@lru_cache(maxsize=1024)  # asked for each instance
 def series_key(study_instance_uid: str, series_instance_uid: str) -> str:
     """Derive the local name of a series: 32 hexadecimal digits of SHA-256 over both UIDs.
 

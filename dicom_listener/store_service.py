@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import dataclass
 
 from dicom_listener.association_report import Tally
@@ -53,11 +52,11 @@ class Reception:
     def __init__(self, service: "StoreService", request: StoreRequest, tally: Tally, draft: Draft | None) -> None:
         self._service = service
         self._tally = tally
-        self._open = ExitStack()
+        self._open: IncomingFile | None = None
         self._file: IncomingFile | None = None
         self._error: Exception | None = None
         try:
-            self._file = self._open.enter_context(service.spool.receive(request, draft))
+            self._file = self._open = service.spool.receive(request, draft)
         except Exception as error:  # noqa: BLE001 (kept for the answer)
             self._error = error
 
@@ -94,7 +93,8 @@ class Reception:
     def discard(self) -> None:
         """Tidy up; drops what arrived unless it was finished."""
         self._file = None
-        self._open.close()
+        if self._open is not None:
+            self._open.close()
 
     def _fail(self, error: Exception) -> None:
         self._error = self._error or error

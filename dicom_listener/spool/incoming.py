@@ -131,10 +131,14 @@ class IncomingFile:
         if self._request.study_instance_uid not in (None, identifiers.study_instance_uid):
             raise InvalidInstanceError("Study Instance UID of request and data set differ")
 
+    def close(self) -> None:
+        """Keep nothing but what was committed; may be called again."""
+        self._draft.close()
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(
         self, _type: type[BaseException] | None, _error: BaseException | None, _traceback: TracebackType | None
     ) -> None:
-        self._draft.close()
+        self.close()
