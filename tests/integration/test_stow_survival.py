@@ -139,7 +139,7 @@ def test_a_full_disk_is_told_and_recovered_from(segwatch_cli: SegwatchCli, tmp_p
     answer = listener.post(body_of(slices([1])))
     assert (answer.status, answer.headers["Retry-After"]) == (503, "30")
     assert listener.instances() == {}
-    assert "stow request 503" in listener.log()
+    wait_until(lambda: "stow request 503" in listener.log(), "the request is logged")
 
 
 def test_a_push_cut_off_in_the_middle_may_be_sent_again(listeners: Callable[..., StowListener]) -> None:
