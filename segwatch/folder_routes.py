@@ -86,7 +86,8 @@ def _groups(directory: Path) -> tuple[dict[tuple[str, str], dict[str, InstanceHe
         UsageError: a file cannot be read.
     """
     if not directory.is_dir():
-        raise NoInstancesError(f"{directory} is no folder")
+        what = "is a file; name its folder" if directory.exists() else "does not exist"
+        raise NoInstancesError(f"{directory} {what}")
     groups: dict[tuple[str, str], dict[str, InstanceHead]] = defaultdict(dict)
     n_refused = n_other = 0
     for path in sorted(path for path in directory.rglob("*") if path.is_file()):

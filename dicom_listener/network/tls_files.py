@@ -119,7 +119,9 @@ def _read(path: Path) -> bytes:
 
 
 def _unreadable(path: Path, error: OSError) -> TlsError:
-    return TlsError(f"{path}: {error.strerror or type(error).__name__}")
+    return TlsError(
+        f"{path}: {error.strerror or type(error).__name__}; see certificate, key and trusted of the TLS settings"
+    )
 
 
 def _encoded(public_key: object) -> bytes:

@@ -73,7 +73,7 @@ def test_a_mixture_of_everything(test_data: Path) -> None:
 
 
 def test_what_is_no_folder_or_holds_nothing_is_told(tmp_path: Path) -> None:
-    with pytest.raises(NoInstancesError, match="is no folder"):
+    with pytest.raises(NoInstancesError, match="does not exist"):
         folder_routes(tmp_path / "nowhere", RuleBook(), nobody)
     with pytest.raises(NoInstancesError, match="holds no DICOM instance"):
         folder_routes(tmp_path, RuleBook(), nobody)
