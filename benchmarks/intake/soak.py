@@ -96,6 +96,5 @@ def settle(pid: int, spool: Path, start: Footprint, *, tolerance_bytes: int, sec
 
 def settle_at_rest(pid: int, spool: Path, threads: int, *, seconds: float = SETTLE_S) -> Footprint:
     """Wait until the listener has no more threads than when nobody was there; gives what it holds then."""
-    limit = threads + 8  # threads that wait for the disk may start late; what is compared comes after this
-    wait_until(lambda: Footprint.of(pid, spool).threads <= limit, "the connections ended", timeout=seconds)
+    wait_until(lambda: Footprint.of(pid, spool).threads <= threads, "the connections ended", timeout=seconds)
     return Footprint.of(pid, spool)
