@@ -53,7 +53,7 @@ def _soak(folder: Path, options: argparse.Namespace) -> tuple[list[str], bool]:
     lines = [f"- {line}" for line in surroundings.describe(folder)]
     series = write_series(folder / "source", 1, 1, rows=64)
     wire = make_wire(contenders.Segwatch.ae_title, dcmread(next(series.folder.iterdir())))
-    for name, changes in contenders.fast_intake_settings().items():
+    for name, changes in contenders.FAST_INTAKE_SETTINGS.items():
         place = folder / name.replace(" ", "-").replace(",", "")
         place.mkdir()
         listener = contenders.Segwatch(place, changes)

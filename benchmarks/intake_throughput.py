@@ -104,7 +104,7 @@ def _makers(folder: Path, dcmtk: Dcmtk, only: Sequence[str] | None, *, with_orth
         del makers[ORTHANC]
     if only:
         makers = {name: make for name, make in makers.items() if any(word in name for word in only)}
-    ours = contenders.fast_intake_settings()
+    ours = contenders.FAST_INTAKE_SETTINGS
     return makers | {name: partial(contenders.Segwatch, changes=changes) for name, changes in ours.items()}
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from benchmarks.intake import accounting, durable_close, plain_handler
 from dicom_listener.spool.spool import Spool
-from segwatch.settings_listener import ListenerSection
 from segwatch.settings_text import site_toml
 from tests.peers.dcmtk import Dcmtk
 from tests.peers.orthanc import Orthanc
@@ -140,6 +139,11 @@ class Segwatch(Contender):
         command = [str(Path(sys.executable).parent / "segwatch"), "listen", "-c", str(settings)]
         self.process = ServerProcess(command, log=folder / "log", environment=_environment(), directory=folder)
 
+    def start(self) -> None:
+        """Start and wait until it is ready: its port answers before all of its threads are there."""
+        self.process.start()
+        self.process.wait_for_output('"ready": "listen"')
+
     def end(self, least_bytes: int) -> frozenset[str]:
         """What a spool that is opened after a kill finds: acknowledged is not enough."""
         self.process.kill()
@@ -148,11 +152,11 @@ class Segwatch(Contender):
         return frozenset(one.sop_instance_uid for one in found if one.size_bytes >= least_bytes)
 
 
-def fast_intake_settings() -> dict[str, Mapping[str, object]]:
-    """The variants of us by name: one, or two where the fast intake can be switched off."""
-    if "fast_intake" not in ListenerSection.model_fields:
-        return {"segwatch": {}}
-    return {"segwatch": {"listener.fast_intake": True}, "segwatch, slow path": {"listener.fast_intake": False}}
+FAST_INTAKE_SETTINGS: Mapping[str, Mapping[str, object]] = {
+    "segwatch": {"listener.fast_intake": True},
+    "segwatch, slow path": {"listener.fast_intake": False},
+}
+"""The variants of us by name."""
 
 
 def _environment() -> dict[str, str]:

@@ -104,6 +104,7 @@ class StorageScp:
         """
         # its handlers spell out every PDU and data set for a log that must not have them, and cost time
         _config.LOG_HANDLER_LEVEL = "none"
+        self._service.spool.warm_up()  # a port takes connections from the moment that it is bound
         settings, (host, plain_port) = self._settings, self._address
         room = self._make_room()
         wanted: list[tuple[int, ssl.SSLContext | None]] = []
@@ -122,7 +123,6 @@ class StorageScp:
             found = validity(settings.tls.certificate, settings.tls.key, dt.datetime.now(dt.UTC))
             level = logging.ERROR if found.is_bad else logging.WARNING if found.is_worrying else logging.INFO
             LOGGER.log(level, "TLS: %s", found.text)
-        self._service.spool.warm_up()
         for port in ports:
             port.start()
             titles = ",".join((self._ae_title, *settings.further_ae_titles))

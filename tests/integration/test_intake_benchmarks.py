@@ -40,7 +40,7 @@ def test_the_throughput_benchmark_compares_every_server_and_finds_all_that_was_s
     )
 
     assert page.read_text() == printed
-    ours = contenders.fast_intake_settings()
+    ours = contenders.FAST_INTAKE_SETTINGS
     servers = [tables.PLAIN, tables.DURABLE, tables.ORTHANC, tables.HANDLER, *ours]
     blocks = printed.split("\n### ")[1:4]
     assert [block.split("\n")[0] for block in blocks] == ["1 sender", "4 senders at once", "8 senders at once"]
@@ -56,7 +56,7 @@ def test_the_throughput_benchmark_compares_every_server_and_finds_all_that_was_s
 def test_the_listener_forgets_peers_that_came_and_went_in_every_way() -> None:
     printed = _run("intake_connections.py", "--associations", "200")
 
-    ours = contenders.fast_intake_settings()
+    ours = contenders.FAST_INTAKE_SETTINGS
     assert printed.count("\nBack at the start") == len(ours)
     for kind in [*ASSOCIATIONS, *PROBES]:
         rows = [row for row in _rows(printed) if row[0] == kind]

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from tests.peers.ports import wait_for_port
+from tests.peers.waiting import wait_until
 
 
 class PeerError(RuntimeError):
@@ -46,6 +47,7 @@ class ServerProcess:
         self._directory = directory
         self._stop_signal = stop_signal
         self._process: subprocess.Popen[bytes] | None = None
+        self._printed_before = 0
 
     @property
     def pid(self) -> int:
@@ -61,6 +63,7 @@ class ServerProcess:
         """Start the program; the output is appended to the log file."""
         if self.is_running:
             raise PeerError(f"{self.command[0]} runs already")
+        self._printed_before = len(self.output())
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 ending_with_us(self.command, self._stop_signal),
@@ -86,6 +89,20 @@ class ServerProcess:
         if not wait_for_port(port, self._running(), timeout):
             self.kill()
             raise PeerError(f"{self.command[0]} does not listen on port {port}:\n{self.output()[-4000:]}")
+
+    def wait_for_output(self, text: str, *, timeout: float = 180) -> None:
+        """Return when the running program has printed something; raises as above. A port may answer before that."""
+
+        def is_there() -> bool:
+            return text in self.output()[self._printed_before :] or not self.is_running
+
+        try:
+            wait_until(is_there, f"{self.command[0]} prints {text!r}", timeout=timeout)
+        except TimeoutError:
+            self.kill()
+            raise PeerError(f"{self.command[0]} does not print {text!r}:\n{self.output()[-4000:]}") from None
+        if not self.is_running:
+            raise PeerError(f"{self.command[0]} ended:\n{self.output()[-4000:]}")
 
     def stop(self, *, timeout: float = 20) -> int:
         """Ask the server to end and wait; after `timeout` seconds its whole group is killed.

@@ -8,20 +8,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from segwatch.settings_listener import ListenerSection
 from tests.acceptance.hosts import TRACEBACK, edit_settings
 from tests.peers.cli import SegwatchCli
 from tests.peers.ports import LOOPBACK, free_ports
 from tests.peers.processes import ServerProcess
 from tests.peers.waiting import wait_until
 
-INTAKES: tuple[str, ...] = ("fast", "pynetdicom") if "fast_intake" in ListenerSection.model_fields else ("pynetdicom",)
+INTAKES = ("fast", "pynetdicom")
 """Our own way for plain C-STORE messages, and pynetdicom's; everything here is run over both."""
 ARTIM_SECONDS, IDLE_SECONDS = 2.0, 2.0
 """Short, so that what has to wait for them is over soon."""
 START_SECONDS = 120.0
-POOL_THREADS = 8
-"""Of the spool's pool, which begins to run when several senders push at once."""
 
 
 class AttackedListener:
@@ -47,8 +44,7 @@ class AttackedListener:
             "spool.minimum_free_bytes": 0,
             **(changes or {}),
         }
-        known = {f"listener.{name}" for name in ListenerSection.model_fields}
-        edit_settings(self.settings, {k: v for k, v in own.items() if not k.startswith("listener.") or k in known})
+        edit_settings(self.settings, own)
         self.process: ServerProcess | None = None
 
     def set(self, key: str, value: object) -> None:
@@ -62,12 +58,13 @@ class AttackedListener:
         return self.process
 
     def start(self, *, before: Sequence[str | Path] = (), environment: Mapping[str, str] | None = None) -> None:
-        """Start and return when it listens; `before` is a command that runs it, e.g. strace with its options."""
+        """Start and return when it is ready; `before` is a command that runs it, e.g. strace with its options."""
         command = [*before, self.cli.program, "listen", "-c", self.settings]
         self.process = ServerProcess(
             command, log=self.folder / "listen.log", environment={**os.environ, **(environment or {})}
         )
-        self.process.start_and_wait_for_port(self.port, timeout=START_SECONDS)
+        self.process.start()
+        self.process.wait_for_output('"ready": "listen"', timeout=START_SECONDS)
 
     def kill(self) -> None:
         """SIGKILL."""
@@ -105,7 +102,6 @@ class AttackedListener:
 
     def wait_for_rest(self, threads: int, descriptors: int, *, timeout: float = 60) -> None:
         """Wait until it has no more threads and descriptors than these."""
-        threads += POOL_THREADS
         try:
             wait_until(
                 lambda: self.threads() <= threads and self.descriptors() <= descriptors,
