@@ -1,19 +1,19 @@
 """Which of the instances that a sender names are durable here: the spool's files are asked, no index.
 
 An index would have to survive crashes, purges and late instances; the file names do. A file is named after its
-instance, so a request costs a look at each series' folder, the latest first, and reading the heads of what is found:
+instance, so a request costs a look at each series' folder, the latest first, and reading and syncing what is found:
 half a second for what is not there among 1,000 series of 300 instances.
 """
 
 import logging
 import os
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
 
 from dicom_listener.commitment.commitment import Reference
 from dicom_listener.errors import InvalidInstanceError
-from dicom_listener.spool.files import disk_errors_in_words, sync_folder
+from dicom_listener.spool.files import disk_errors_in_words, sync_file, sync_folder
 from dicom_listener.spool.part10 import read_file_meta, read_identifiers
 from dicom_listener.spool.shelf import instance_path
 from dicom_listener.spool.spool import Spool
@@ -48,8 +48,11 @@ def find_durable(
     found: dict[str, frozenset[str]] = {}
     with disk_errors_in_words(spool.root):
         for folder in _latest_first(spool, without):
-            classes = {uid: sop_class for uid, path in _present(folder, wanted) if (sop_class := _sop_class(path, uid))}
-            if classes and _is_durable(folder):
+            here = [(uid, path, _sop_class(path, uid)) for uid, path in _present(folder, wanted)]
+            classes = {
+                uid: sop_class for uid, path, sop_class in here if sop_class and _became_durable(sync_file, path)
+            }
+            if classes and _became_durable(sync_folder, folder):
                 for uid, sop_class in classes.items():
                     found[uid] = found.get(uid, frozenset()) | {sop_class}
                     missing.discard((sop_class, uid))
@@ -93,10 +96,10 @@ def _sop_class(path: Path, sop_instance_uid: str) -> str | None:
     return identifiers.sop_class_uid if identifiers.sop_instance_uid == sop_instance_uid else None
 
 
-def _is_durable(folder: Path) -> bool:
-    """Make the names in it durable: one that was linked a moment ago may not be yet; False when it was purged."""
+def _became_durable(sync: Callable[[Path], None], path: Path) -> bool:
+    """Sync a file or folder: one that was linked a moment ago may not be yet; False when it was purged."""
     try:
-        sync_folder(folder)
+        sync(path)
     except FileNotFoundError:
         return False
     return True

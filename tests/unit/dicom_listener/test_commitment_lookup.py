@@ -100,12 +100,33 @@ def test_names_are_synced_before_they_count(spool: Spool, monkeypatch: pytest.Mo
     assert synced == [spool.root / stored.series_key, spool.root]
 
 
-def test_a_failing_disk_commits_nothing(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_content_is_synced_before_it_counts(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An instance has its name before its content is durable, and another association may be just between."""
+    stored = spool.store(*instance(1))
+    steps: list[Path] = []
+    monkeypatch.setattr(commitment_lookup, "sync_file", steps.append)
+    monkeypatch.setattr(commitment_lookup, "sync_folder", steps.append)
+    assert find_durable(spool, _ct(uid(1))) == {uid(1): CT}
+    assert steps == [stored.instance.path, spool.root / stored.series_key, spool.root]
+
+
+def test_what_is_purged_while_it_is_synced_does_not_count(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    spool.store(*instance(1))
+
+    def purged(path: Path) -> None:
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory", str(path))
+
+    monkeypatch.setattr(commitment_lookup, "sync_file", purged)
+    assert find_durable(spool, _ct(uid(1))) == {}
+
+
+@pytest.mark.parametrize("step", ["sync_file", "sync_folder"])
+def test_a_failing_disk_commits_nothing(spool: Spool, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
     spool.store(*instance(1))
 
     def fail(_folder: Path) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr(commitment_lookup, "sync_folder", fail)
+    monkeypatch.setattr(commitment_lookup, step, fail)
     with pytest.raises(SpoolError):
         find_durable(spool, _ct(uid(1)))
