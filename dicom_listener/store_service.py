@@ -52,11 +52,10 @@ class Reception:
     def __init__(self, service: "StoreService", request: StoreRequest, tally: Tally, draft: Draft | None) -> None:
         self._service = service
         self._tally = tally
-        self._open: IncomingFile | None = None
         self._file: IncomingFile | None = None
         self._error: Exception | None = None
         try:
-            self._file = self._open = service.spool.receive(request, draft)
+            self._file = service.spool.receive(request, draft)
         except Exception as error:  # noqa: BLE001 (kept for the answer)
             self._error = error
 
@@ -92,9 +91,9 @@ class Reception:
 
     def discard(self) -> None:
         """Tidy up; drops what arrived unless it was finished."""
-        self._file = None
-        if self._open is not None:
-            self._open.close()
+        if self._file is not None:
+            self._file.close()
+            self._file = None
 
     def _fail(self, error: Exception) -> None:
         self._error = self._error or error

@@ -96,7 +96,6 @@ class FastProvider(DULServiceProvider):
         self._wakers: tuple[socket.socket, socket.socket] | None = None
         self._make_stores = make_stores
         self._stores: PlainStores | None = None
-        self._needs_more_bytes = False
         self._is_taking = False
         self._was_quiet = False
         """Whether the last turn changed nothing that the association's loop could see."""
@@ -161,12 +160,11 @@ class FastProvider(DULServiceProvider):
             and self.state_machine.current_state != CLOSING  # there pynetdicom closes once nothing more can be read
             and self.event_queue.empty()
             and self.to_provider_queue.empty()
-            and (self._needs_more_bytes or not self._connection.buffered)
+            and not self._connection.buffered
         )
 
     def _is_transport_event(self) -> bool:
         """Called in each turn of the reactor when nothing is to be sent: read what the peer sent."""
-        self._needs_more_bytes = False
         is_between_messages = self.assoc.dimse.message is None and self.assoc.dimse.msg_queue.empty()
         if self.state_machine.current_state == _ESTABLISHED and is_between_messages and self.assoc.is_established:
             if self._take_plain_stores():
@@ -203,7 +201,6 @@ class FastProvider(DULServiceProvider):
                     return False
                 if received is None:
                     self._wait()  # here, not in the next turn: each costs as much as a fragment
-        self._needs_more_bytes = True
         return True
 
 

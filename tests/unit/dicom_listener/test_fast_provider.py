@@ -1,0 +1,41 @@
+"""Bytes that came while something was to be sent; only the fast intake has a buffer in which they could lie."""
+
+from typing import Any
+
+import pytest
+from pynetdicom.pdu_primitives import P_DATA
+
+from dicom_listener.network.bounded_socket import BoundedSocket
+from tests.survival import wire
+from tests.survival.peer import associated
+from tests.unit.dicom_listener.listening import Listener
+
+
+def _something_to_send() -> P_DATA:
+    """A message of ours that answers nothing the peer asked, as the report of a storage commitment is."""
+    primitive = P_DATA()
+    fragment: Any = [1, b"\3" + wire.echo_command(999)]  # pynetdicom's types say tuple, its code wants a list
+    primitive.presentation_data_value_list = [fragment]
+    return primitive
+
+
+def test_what_was_received_is_not_left_lying_when_something_is_to_be_sent(
+    listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The peer has sent all that it will: nobody would wake a reactor that waited for more of it."""
+    fill = BoundedSocket.fill
+
+    def fill_and_send(self: BoundedSocket) -> int | None:
+        received = fill(self)
+        if received:
+            self.assoc.dul.to_provider_queue.put(_something_to_send())
+        return received
+
+    with associated(listener.scp.port, patience=10) as peer:
+        monkeypatch.setattr(BoundedSocket, "fill", fill_and_send)
+        uid = "1.2.826.0.1.1"
+        assert peer.store(uid, wire.ct_data_set(uid)) == 0
+        monkeypatch.setattr(BoundedSocket, "fill", fill)
+        assert peer.echo() == 0
+        peer.release()
+    assert listener.stored.get_nowait().instance.sop_instance_uid == uid
