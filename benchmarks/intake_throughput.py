@@ -3,10 +3,10 @@
     python benchmarks/intake_throughput.py [--full] [--write FILE] [--senders 1 4] [--runs 7] ...
 
 Instances of 0.5 MB are sent by DCMTK's storescu (TCP_NODELAY=1) to a server that was started for this run and has
-answered a C-ECHO; the time is that from the start of the first sender to the end of the last. One sender sends 300
-instances, two or four send 150 each, eight 75 each, every one a series of its own. The order within a round is
-shuffled; ratios are taken within a round; nothing is deleted between runs. After each run everything that was sent must
-be there: with us, what a spool finds that is opened after a kill.
+answered a C-ECHO, over warm pages (benchmarks/intake/warm_pages.py); the time is that from the start of the first
+sender to the end of the last. One sender sends 300 instances, two or four send 150 each, eight 75 each, every one a
+series of its own. The order within a round is shuffled; ratios are taken within a round; nothing is deleted between
+runs. After each run everything that was sent must be there: with us, what a spool finds that is opened after a kill.
 """
 
 import argparse
@@ -25,6 +25,8 @@ from benchmarks.intake.rounds import Block, Makers, run_block
 from benchmarks.intake.run import delete, run
 from benchmarks.intake.source import COLUMNS, ROWS, Series, write_series
 from benchmarks.intake.tables import DURABLE, HANDLER, ORTHANC, OURS, PLAIN, block_table, growth
+from benchmarks.intake.warm_pages import NOTE as WARM_PAGES_NOTE
+from benchmarks.intake.warm_pages import WarmPages
 from tests.peers.dcmtk import Dcmtk, find_dcmtk
 
 INSTANCE_BYTES = ROWS * COLUMNS * 2
@@ -66,21 +68,25 @@ def _benchmark(folder: Path, dcmtk: Dcmtk, options: argparse.Namespace) -> list[
     orthanc = shutil.which("Orthanc", path="/usr/sbin:/usr/local/sbin:/usr/local/bin")
     makers = _makers(folder, dcmtk, options.only, with_orthanc=orthanc is not None)
     most = max(_each(options.instances, senders) * senders for senders in options.senders)
-    surroundings.check_disk(folder, int(most * INSTANCE_BYTES * (len(makers) * options.runs + 2 + 2 * LONGER) * 1.05))
-    source = _Source(folder / "source")
+    longest = most * LONGER if 8 in options.senders else most
+    written = len(makers) * options.runs * most + 2 * most + 2 * longest
+    needed = int(written * INSTANCE_BYTES * 1.05) + WarmPages.file_bytes(int(longest * INSTANCE_BYTES * 1.05))
+    surroundings.check_disk(folder, needed)
+    source, pages = _Source(folder / "source"), WarmPages(folder / "warm-pages")
     blocks = {}
     for senders in options.senders:
         series = source.take(senders, _each(options.instances, senders))
-        blocks[senders] = run_block(makers, folder / f"runs-{senders}", dcmtk, series, options.runs)
+        blocks[senders] = run_block(makers, folder / f"runs-{senders}", dcmtk, series, rounds=options.runs, pages=pages)
     long_series = None
     if 8 in blocks:
         print("8 senders with longer series", file=sys.stderr)
         series = source.take(8, LONGER * _each(options.instances, 8))
-        long_series = growth(run(makers[OURS], folder / "long", dcmtk, series))
+        long_series = growth(run(makers[OURS], folder / "long", dcmtk, series, pages))
         delete(folder / "long")
-    programs = [dcmtk.storescp, *([Path(orthanc)] if ORTHANC in makers and orthanc else [])]
+    programs = [dcmtk.storescu, dcmtk.storescp, *([Path(orthanc)] if ORTHANC in makers and orthanc else [])]
     lines = ["# Throughput of the intake", "", surroundings.command_line(), ""]
     lines += [f"- {line}" for line in surroundings.describe(folder, programs)]
+    lines += [f"- {WARM_PAGES_NOTE}"]
     if options.runs < ENOUGH_RUNS:
         lines += [f"- {options.runs} runs of each are for orientation: `--full` makes {ENOUGH_RUNS}."]
     return [*lines, "", *_sections(blocks, long_series)]

@@ -10,6 +10,7 @@ from pathlib import Path
 from benchmarks.intake.contenders import Maker
 from benchmarks.intake.run import Run, delete, run
 from benchmarks.intake.source import Series
+from benchmarks.intake.warm_pages import WarmPages
 from tests.peers.dcmtk import Dcmtk
 
 Makers = Mapping[str, Maker]
@@ -53,14 +54,16 @@ class Block:
         return statistics.median(of(one) for one in self.runs[name])
 
 
-def run_block(makers: Makers, folder: Path, dcmtk: Dcmtk, series: Sequence[Series], rounds: int) -> Block:
+def run_block(
+    makers: Makers, folder: Path, dcmtk: Dcmtk, series: Sequence[Series], *, rounds: int, pages: WarmPages
+) -> Block:
     """Run every server `rounds` times over fresh folders below `folder`, which is removed at the end of all."""
     order, runs = random.Random(len(series)), {name: list[Run]() for name in makers}  # noqa: S311 (not a secret)
     for number in range(rounds):
         names = list(makers)
         order.shuffle(names)
         for place, name in enumerate(names):
-            runs[name].append(run(makers[name], folder / f"{number}-{place}", dcmtk, series))
+            runs[name].append(run(makers[name], folder / f"{number}-{place}", dcmtk, series, pages))
         print(f"{len(series)} senders: round {number + 1} of {rounds} done", file=sys.stderr)
     delete(folder)
     return Block(len(series), len(series[0].uids), runs)

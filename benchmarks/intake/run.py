@@ -13,6 +13,7 @@ from pathlib import Path
 from benchmarks.intake import accounting
 from benchmarks.intake.contenders import Contender, Maker
 from benchmarks.intake.source import COLUMNS, ROWS, Series
+from benchmarks.intake.warm_pages import WarmPages
 from tests.peers.dcmtk import Dcmtk
 from tests.peers.ports import LOOPBACK
 
@@ -39,7 +40,7 @@ class LostInstancesError(RuntimeError):
     """A server answered every sender, and does not have what they sent."""
 
 
-def run(make: Maker, folder: Path, dcmtk: Dcmtk, series: Sequence[Series]) -> Run:
+def run(make: Maker, folder: Path, dcmtk: Dcmtk, series: Sequence[Series], pages: WarmPages) -> Run:
     """Send each series by a storescu of its own, all at once, to a server over `folder`, which must not exist yet.
 
     Raises:
@@ -53,6 +54,8 @@ def run(make: Maker, folder: Path, dcmtk: Dcmtk, series: Sequence[Series]) -> Ru
         contender.start()
         dcmtk.echo(port=contender.port, called=contender.ae_title).check_returncode()
         contender.settle()
+        sent_bytes = sum(one.bytes for one in series)
+        pages.prepare(sent_bytes)
         pid = contender.process.pid
         before = accounting.cpu_seconds(pid)
         with accounting.PeakMemory(pid) as memory:
@@ -65,7 +68,7 @@ def run(make: Maker, folder: Path, dcmtk: Dcmtk, series: Sequence[Series]) -> Ru
     missing = frozenset[str]().union(*(one.uids for one in series)) - arrived
     if missing:
         raise LostInstancesError(f"{contender.ae_title} does not have {len(missing)} of the instances")
-    return Run(seconds, sum(one.bytes for one in series), cpu_seconds, memory.idle, memory.peak)
+    return Run(seconds, sent_bytes, cpu_seconds, memory.idle, memory.peak)
 
 
 def _send(contender: Contender, folder: Path, dcmtk: Dcmtk, series: Sequence[Series]) -> float:
