@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.table import Table
 
 from segwatch.logs import start_logging
 from segwatch.settings import CentralSettings, SiteSettings, load_settings
@@ -22,8 +23,25 @@ CentralFile = Annotated[Path, typer.Option("--config", "-c", help="Settings of t
 StopAtEof = Annotated[bool, typer.Option("--stop-at-eof", hidden=True, help="Stop when standard input ends.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of text for people.")]
 
+_WIDEST = 10_000
+"""Characters; no table is as wide."""
+
 SITE_FILE = Path("segwatch.toml")
 CENTRAL_FILE = Path("central.toml")
+
+
+def print_table(table: Table) -> None:
+    """Print a table of which nothing is cut.
+
+    On a terminal, cells that do not fit go on in the next line; where even words do not fit, the terminal breaks the
+    lines. In a pipe or a file the table is as wide as it needs.
+    """
+    for column in table.columns:
+        column.overflow = "fold"
+    needs = console.measure(table, options=console.options.update(max_width=_WIDEST))
+    room = console.width if console.is_terminal else _WIDEST
+    table.width = max(needs.minimum, min(needs.maximum, room))
+    console.print(table)
 
 
 def print_json(value: Any) -> None:  # noqa: ANN401 (anything that JSON holds)

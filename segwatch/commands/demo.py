@@ -11,7 +11,7 @@ from qc.verdict import Contribution, Verdict
 from reporter.association import Destination
 from reporter.delivery import CStoreSender
 from segwatch import wiring
-from segwatch.commands.console import console, error_console
+from segwatch.commands.console import console, error_console, print_table
 from segwatch.commands.progress import stage_bars
 from segwatch.commands.render import metrics_table, verdict_table
 from segwatch.commands.send import send_with_progress
@@ -83,11 +83,11 @@ def _run(running: Demo, ct: Path, segmenter: Segmenter, note: str) -> Case:
 def _show(case: Case) -> None:
     console.print(f"DICOM SEG, as the PACS got it  {case.seg}")
     console.print(f"preview with overlay           {case.preview}")
-    console.print(metrics_table(case.metrics))
+    print_table(metrics_table(case.metrics))
     verdict = case.verdict
     parts = tuple(Contribution(**part.model_dump()) for part in verdict.contributions)
     detector = verdict.detector
-    console.print(
+    print_table(
         verdict_table(
             Verdict(
                 detector_name=detector.name,

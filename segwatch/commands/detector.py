@@ -13,7 +13,7 @@ from inference.onnx_segmenter import OnnxSegmenter
 from qc.detector import Performance, encode_detector, load_detector, reference_detector_path
 from qc.graded_phantoms import build_samples
 from qc.labelled import read_samples, write_samples
-from segwatch.commands.console import console, error_console
+from segwatch.commands.console import console, error_console, print_table
 from segwatch.commands.progress import bars
 from segwatch.errors import UsageError
 
@@ -80,7 +80,7 @@ def evaluate(
         table.add_column(column, justify="left" if column == "defect" else "right")
     for defect, performance in (*found.by_defect, ("all", found.overall)):
         table.add_row(defect, *_cells(performance))
-    console.print(table)
+    print_table(table)
 
 
 def _fitting() -> ModuleType:

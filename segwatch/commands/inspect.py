@@ -14,7 +14,7 @@ from inference.sql_queue import SqlJobQueue
 from reporter import outbox
 from reporter.outbox_summary import DestinationSummary
 from segwatch import listener_wiring, state_wiring
-from segwatch.commands.console import SITE_FILE, AsJson, SiteFile, console, print_json, site_settings
+from segwatch.commands.console import SITE_FILE, AsJson, SiteFile, console, print_json, print_table, site_settings
 from segwatch.status import SeriesStatus, SiteStatus, site_status
 
 SHOWN_SERIES = 20
@@ -81,14 +81,14 @@ def local_time(seconds: float | None) -> str:
 def _print_series(series: tuple[SeriesStatus, ...], total: int) -> None:
     table = Table(title=f"Series ({len(series)} of {total})", title_justify="left")
     for column in ("series", "state", "instances", "received", "remarks"):
-        table.add_column(column, overflow="fold")
+        table.add_column(column)
     for one in series:
         name = one.key[:SHOWN_KEY] + (f" v{one.version}" if one.version > 1 else "")
         late = f" + {one.late_instances} late" if one.late_instances else ""
         table.add_row(
             name, one.state.value, f"{one.instances}{late}", local_time(one.received_at), escape(_remarks(one))
         )
-    console.print(table)
+    print_table(table)
 
 
 def _remarks(one: SeriesStatus) -> str:
@@ -111,10 +111,10 @@ def _remarks(one: SeriesStatus) -> str:
 def _print_outbox(found: SiteStatus) -> None:
     table = Table(title="Outbox", title_justify="left")
     for column in ("to", "waiting", "refused", "confirmed", "oldest", "next try", "last error"):
-        table.add_column(column, overflow="fold")
+        table.add_column(column)
     for row in found.outbox:
         table.add_row(*_outbox_cells(row))
-    console.print(table)
+    print_table(table)
 
 
 def _outbox_cells(row: DestinationSummary) -> tuple[str, ...]:

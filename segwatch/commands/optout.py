@@ -11,7 +11,7 @@ from rich.table import Table
 from dicom_listener.errors import UnreadableInstanceError
 from dicom_listener.spool.heads import read_head
 from segwatch import listener_wiring, state_wiring
-from segwatch.commands.console import SITE_FILE, SiteFile, console, site_settings
+from segwatch.commands.console import SITE_FILE, SiteFile, console, print_table, site_settings
 from segwatch.commands.inspect import SHOWN_KEY, local_time
 from segwatch.errors import UsageError
 from segwatch.opt_out import OptOutKind
@@ -95,7 +95,10 @@ def list_entries(
             known = added.get(entry)
             who = (local_time(known.at), known.by, known.reason) if known else ("", "", "added on another host")
             table.add_row(entry.kind.value, entry.key[:SHOWN_KEY], "", *who)
-    console.print(table if table.row_count else "Nobody opted out.")
+    if table.row_count:
+        print_table(table)
+    else:
+        console.print("Nobody opted out.")
 
 
 def _desk(settings: SiteSettings) -> OptOutDesk:

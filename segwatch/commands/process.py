@@ -12,7 +12,7 @@ from qc.periods import PeriodLength
 from qc.record import encode_record
 from reporter.preview import write_preview
 from reporter.seg_file import write_seg
-from segwatch.commands.console import AsJson, console, print_json, site_settings
+from segwatch.commands.console import AsJson, console, print_json, print_table, site_settings
 from segwatch.commands.progress import stage_bars
 from segwatch.commands.render import metrics_table, verdict_json, verdict_table
 from segwatch.errors import UsageError
@@ -67,8 +67,8 @@ def process(
         return
     for warning in result.volume.warnings:
         console.print(f"[yellow]warning[/yellow] {warning.code}: {warning.detail}")
-    console.print(metrics_table(result.metrics))
-    console.print(verdict_table(verdict))
+    print_table(metrics_table(result.metrics))
+    print_table(verdict_table(verdict))
     console.print(f"DICOM SEG  {out / 'seg.dcm'}\npreview    {out / 'preview.png'}\nrecord     {out / 'record.json'}")
     if config is None:
         console.print("Without --config the record is keyed with a throwaway key; it cannot be traced back.")

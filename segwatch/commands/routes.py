@@ -2,6 +2,7 @@
 
 import secrets
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,8 +12,9 @@ from rich.table import Table
 
 from dicom_listener.routing.kernels import KernelClass
 from dicom_listener.routing.routes import RouteState
-from segwatch.commands.console import AsJson, console, print_json, site_settings
+from segwatch.commands.console import AsJson, console, error_console, print_json, print_table, site_settings
 from segwatch.commands.inspect import SHOWN_KEY
+from segwatch.folder_files import Unusable, UnusableFile
 from segwatch.folder_routes import FolderRoutes, FolderSeries, folder_routes
 from segwatch.opt_out import opt_out_check
 from segwatch.routing_wiring import make_opt_out, make_rule_book
@@ -33,9 +35,11 @@ def routes(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Explain which series of a folder would be segmented, and why not the others.
+    """Explain which series of a folder would be segmented, why not the others, and which files are unused.
 
-    Each study is taken as if it were complete. Nothing is segmented, and no patient data is shown.
+    Each study is taken as if it were complete. Nothing is segmented. Of the patient nothing is shown but what the names
+    of folders and files below DIR may hold. Ends with status 1 when a file cannot be read: what it belongs to is
+    judged without it.
     """
     settings = site_settings(config) if config else SiteSettings.model_validate({"site": {"id": "local"}})
     opt_out = (
@@ -44,24 +48,32 @@ def routes(
     found = folder_routes(directory, make_rule_book(settings), opt_out, rules=rules)
     if as_json:
         print_json(_as_json(found))
-        return
-    _print_table(found)
-    for series in found.series:
-        _print_reasons(series)
-    _print_rest(found)
+    else:
+        _print_table(found)
+        for series in found.series:
+            _print_reasons(series)
+        _print_unusable(found.unusable)
+    unreadable = sum(file.why is Unusable.UNREADABLE for file in found.unusable)
+    if unreadable:
+        what = "1 file or folder" if unreadable == 1 else f"{unreadable} files or folders"
+        error_console.print(
+            f"segwatch: {what} below {escape(str(directory))} cannot be read; the rest was judged without"
+        )
+        raise typer.Exit(1)
 
 
 def _print_table(found: FolderRoutes) -> None:
     counts = Counter(series.state.value for series in found.series)
-    table = Table(title=", ".join(f"{count} {state}" for state, count in sorted(counts.items())), title_justify="left")
+    title = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
+    table = Table(title=f"{title or 'no series'}\n", title_justify="left", box=None, padding=(0, 2, 0, 0))
     show_rules = len({series.rules for series in found.series}) > 1
-    for column in ("study", "number", "slices", "mm thick", "mm long"):
-        table.add_column(column, justify="right")
+    for column in ("\nstudy", "\nnumber", "\nslices", "mm\nthick", "mm\nlong"):
+        table.add_column(column, justify="right", no_wrap=True)
     for column in ("series", "kernel", *(["rules"] if show_rules else []), "decision"):
-        table.add_column(column, no_wrap=column != "rules")
+        table.add_column(f"\n{column}", no_wrap=column in ("series", "decision"))
     for series in found.series:
         table.add_row(*_cells(series, show_rules=show_rules))
-    console.print(table)
+    print_table(table)
 
 
 def _cells(series: FolderSeries, *, show_rules: bool) -> tuple[str, ...]:
@@ -88,7 +100,10 @@ def _kernel(series: FolderSeries) -> str:
 
 
 def _print_reasons(series: FolderSeries) -> None:
-    console.print(f"[bold]{series.key[:SHOWN_KEY]}[/bold] {series.state.value}")
+    n_files = series.traits.n_instances
+    more = f" and {n_files - 1} more" if n_files > 1 else ""
+    console.print(f"[bold]{series.key[:SHOWN_KEY]}[/bold] {series.state.value}: {series.kind}")
+    console.print(f"  file: {escape(series.first_file)}{more}")
     for reason in series.reasons:
         console.print(f"  {reason.name}: {escape(reason.detail)}")
     if _is_odd(series):
@@ -99,18 +114,22 @@ def _is_odd(series: FolderSeries) -> bool:
     return series.state in (RouteState.TAKEN, RouteState.PASSED_OVER) and not series.traits.is_regular
 
 
-def _print_rest(found: FolderRoutes) -> None:
-    if found.n_refused:
-        console.print(f"DICOM files without UIDs of instance, study or series, which are refused: {found.n_refused}.")
-    if found.n_other:
-        console.print(f"Files that are no DICOM instances: {found.n_other}.")
+def _print_unusable(files: Sequence[UnusableFile]) -> None:
+    for why in Unusable:
+        those = [file for file in files if file.why is why]
+        if those:
+            console.print(f"[bold]{len(those)} unused[/bold]: {why.value}")
+        for file in those:
+            console.print(f"  {escape(file.name)}{f': {escape(file.detail)}' if file.detail else ''}")
 
 
 def _as_json(found: FolderRoutes) -> dict[str, Any]:
     return {
         "series": [_series_as_json(series) for series in found.series],
-        "refused_files": found.n_refused,
-        "other_files": found.n_other,
+        "unused_files": [
+            {"file": file.name, "reason": file.why.name.lower(), "detail": file.detail or file.why.value}
+            for file in found.unusable
+        ],
     }
 
 
@@ -119,6 +138,8 @@ def _series_as_json(series: FolderSeries) -> dict[str, Any]:
     return {
         "key": series.key,
         "study": series.study,
+        "sop_class": series.kind,
+        "first_file": series.first_file,
         "rules": series.rules,
         "decision": series.state.value,
         "reasons": [{"name": reason.name, "detail": reason.detail} for reason in series.reasons],

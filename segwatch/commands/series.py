@@ -11,7 +11,7 @@ from rich.table import Table
 from inference.sql_queue import SqlJobQueue
 from segwatch import listener_wiring, state_wiring, wiring
 from segwatch.acts import find_acts
-from segwatch.commands.console import SITE_FILE, SiteFile, console, site_settings
+from segwatch.commands.console import SITE_FILE, SiteFile, console, print_table, site_settings
 from segwatch.commands.inspect import SHOWN_KEY, local_time
 from segwatch.series_acts import SeriesActs
 
@@ -62,4 +62,7 @@ def history(config: SiteFile = SITE_FILE) -> None:
     table = Table("when", "series", "act", "by", "why")
     for act in acts:
         table.add_row(local_time(act.at), act.series_key[:SHOWN_KEY], act.kind.value, act.by, act.reason)
-    console.print(table if acts else "Nobody acted on a series yet.")
+    if acts:
+        print_table(table)
+    else:
+        console.print("Nobody acted on a series yet.")

@@ -25,7 +25,7 @@ to standard output.
 | exit status | meaning |
 |---|---|
 | 0 | done |
-| 1 | could not be done: a sentence on standard error says why; `doctor` found something wrong; `send` left something |
+| 1 | could not be done: standard error says why; `doctor` found something wrong; `send` or `routes` left something |
 | 2 | used wrongly; `process` and `demo`: the series is [rejected](rejection-reasons.md), by a named reason |
 
 Commands that run until they are stopped (`site`, `listen`, `work`, `deliver`, `central`) end with 0 at SIGTERM or

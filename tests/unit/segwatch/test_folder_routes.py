@@ -1,5 +1,7 @@
 """`segwatch routes` on real files: the decisions of the listener, without a word about a patient."""
 
+import io
+import os
 import re
 import shutil
 from contextlib import suppress
@@ -7,7 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 from pydicom import dcmread
+from rich.console import Console
 
 from dicom_listener.errors import UnreadableInstanceError
 from dicom_listener.routing.routes import RouteState
@@ -19,6 +23,7 @@ from inference.phantom_dicom import PhantomIdentity, write_ct_series
 from inference.volume import Volume
 from segwatch.commands.routes import routes
 from segwatch.errors import UsageError
+from segwatch.folder_files import Unusable
 from segwatch.folder_routes import folder_routes
 
 
@@ -49,7 +54,7 @@ def test_of_a_study_the_best_is_taken(study: Path) -> None:
     assert (first.state, first.traits.kernel) == (RouteState.TAKEN, ("LUNG",))
     assert {series.state for series in others} == {RouteState.NOT_TAKEN, RouteState.PASSED_OVER}
     assert {series.study for series in found.series} == {1}
-    assert (found.n_refused, found.n_other) == (0, 1)
+    assert [(file.name, file.why) for file in found.unusable] == [("README.txt", Unusable.NOT_DICOM)]
 
 
 def test_all_are_taken_where_rules_say_so(study: Path) -> None:
@@ -68,8 +73,37 @@ def test_a_mixture_of_everything(test_data: Path) -> None:
     taken = sorted(series.traits.n_instances for series in found.series if series.state is RouteState.TAKEN)
     # the chests of LIDC (of which a stack repeats 16 slices) and CMB-CRC, and the lung bases of CPTAC
     assert taken == [35, 100, 133]
-    assert found.n_other > 30
-    assert found.n_refused > 5
+    unusable = {file.name: file for file in found.unusable}
+    assert unusable["README.md"].why is Unusable.NOT_DICOM
+    assert unusable["odd_pydicom/test_files/dicomdirtests/DICOMDIR"].why is Unusable.DIRECTORY
+    abdomens = [file for name, file in unusable.items() if name.startswith("abdomen_totalseg_j2k/CT.")]
+    assert {(file.why, file.detail) for file in abdomens} == {
+        (Unusable.WITHOUT_UIDS, "missing or no UID: Study Instance UID, Series Instance UID")
+    }
+    copies = {name.partition("/")[0] for name, file in unusable.items() if file.why is Unusable.COPY}
+    assert "chest_lidc_stacks" in copies
+    n_files = sum(path.is_file() for path in test_data.rglob("*"))
+    assert sum(series.traits.n_instances for series in found.series) + len(unusable) == n_files
+
+
+@pytest.mark.parametrize(
+    ("folder", "kind", "reason"),
+    [
+        ("legacy_seg_lungfcp/seg", "CT Image Storage", "segmentation_as_ct"),
+        ("chest_slices_tcga", "CT Image Storage", "too_few_slices"),
+        ("odd_enhanced_ct", "Enhanced CT Image Storage", "enhanced_ct"),
+        ("odd_pydicom", "Secondary Capture Image Storage", "secondary_capture"),
+        ("odd_pydicom", "MR Image Storage", "sop_class"),
+    ],
+)
+def test_what_is_no_chest_ct_is_told_by_kind_and_reason(test_data: Path, folder: str, kind: str, reason: str) -> None:
+    found = folder_routes(test_data / folder, RuleBook(), nobody)
+    those = [series for series in found.series if series.kind == kind]
+    assert those
+    for series in those:
+        assert series.state is RouteState.NOT_TAKEN
+        assert reason in {one.name for one in series.reasons}
+        assert (test_data / folder / series.first_file).is_file()
 
 
 def test_what_is_no_folder_or_holds_nothing_is_told(tmp_path: Path) -> None:
@@ -91,7 +125,11 @@ def test_files_without_identifiers_are_counted_and_copies_are_not(study: Path) -
         image.save_as(path)
     shutil.copy(study / "1" / "ct0005.dcm", study / "again.dcm")
     found = folder_routes(study, RuleBook(), nobody)
-    assert found.n_refused == 2
+    assert {file.name: file.why for file in found.unusable if file.name != "README.txt"} == {
+        "1/ct0002.dcm": Unusable.WITHOUT_UIDS,
+        "1/ct0001.dcm": Unusable.WITHOUT_UIDS,
+        "again.dcm": Unusable.COPY,
+    }
     assert sorted(series.traits.n_instances for series in found.series) == [28, 30, 30]
 
 
@@ -106,8 +144,47 @@ def test_nothing_that_is_printed_names_a_patient(
             secrets |= {head.patient_id, head.study_instance_uid, head.series_instance_uid, head.sop_instance_uid}
             secrets |= {head.series_description, head.study_description, head.protocol_name}
     routes(test_data, as_json=as_json)
-    printed = re.sub(r'"series_number": .*', "", capsys.readouterr().out)  # one is also somebody's Patient ID
+    printed = capsys.readouterr().out.replace("Segmentation Storage", "")  # a class, and somebody's description
+    number = r'"series_number": .*' if as_json else r"(?m)^ +\d+ +\d+"  # one is also somebody's Patient ID
+    printed = re.sub(number, "", printed)
+    names = [str(path.relative_to(test_data)) for path in test_data.rglob("*") if path.is_file()]
+    for name in sorted(names, key=len, reverse=True):  # what they hold is their owner's doing, and told in the help
+        printed = printed.replace(name, "")
     assert "not_taken" in printed
     # short ids such as "1" are numbers of other things, and a key may hold any six digits
     told = {secret for secret in secrets if len(secret) > 5 and re.search(rf"\b{re.escape(secret)}\b", printed)}
     assert told == set()
+
+
+def test_a_file_that_cannot_be_read_is_named_and_the_rest_is_judged(
+    study: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (study / "gone.dcm").symlink_to(study / "nowhere")
+    os.mkfifo(study / "pipe")  # whoever opened it would wait for ever
+    (study / "bell\x07.txt").write_text("what a terminal must not be told")
+    with pytest.raises(typer.Exit) as ended:
+        routes(study)
+    assert ended.value.exit_code == 1
+    shown = capsys.readouterr()
+    assert "1 unused: cannot be read\n  gone.dcm: No such file or directory\n" in shown.out
+    assert "1 unused: no regular file\n  pipe\n" in shown.out
+    assert "  bell?.txt\n" in shown.out
+    assert "1 not_taken, 1 passed_over, 1 taken" in shown.out
+    assert shown.err.startswith("segwatch: 1 file or folder below")
+
+
+@pytest.mark.parametrize(("is_terminal", "width"), [(False, 10), (True, 200), (True, 80), (True, 40)])
+def test_nothing_of_the_table_is_cut(
+    study: Path, monkeypatch: pytest.MonkeyPatch, is_terminal: bool, width: int
+) -> None:
+    text = io.StringIO()
+    shown = Console(file=text, force_terminal=is_terminal, width=width, soft_wrap=True, color_system=None)
+    monkeypatch.setattr("segwatch.commands.console.console", shown)
+    monkeypatch.setattr("segwatch.commands.routes.console", shown)
+    routes(study)
+    printed = text.getvalue()
+    assert "…" not in printed
+    assert all(word in printed for word in ("study", "number", "slices", "thick", "long", "series", "kernel"))
+    rows = [row.split() for row in printed.splitlines() if row.startswith("    1 ")]
+    assert sorted(row[-1] for row in rows) == ["not_taken", "passed_over", "taken"]
+    assert printed.count("STANDARD") == 2
