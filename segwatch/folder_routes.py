@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pydicom.uid import UID_dictionary
+from pydicom.config import IGNORE
+from pydicom.uid import UID
 
 from dicom_listener.routing.best_series import Candidate, choose, merits_of
 from dicom_listener.routing.routes import RouteState
@@ -89,7 +90,8 @@ def folder_routes(directory: Path, book: RuleBook, opt_out: OptOutCheck, *, rule
 
 def _class_name(uid: str) -> str:
     """The standard's name; a UID that is not the standard's may be anything, and is not quoted."""
-    return UID_dictionary[uid][0] if uid in UID_dictionary else "unknown SOP class"
+    name = UID(uid, validation_mode=IGNORE).name
+    return "unknown SOP class" if name == uid else name
 
 
 def _alone(
