@@ -12,6 +12,7 @@ import select
 import socket
 import ssl
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ from dicom_listener.network.fast_intake import make_fast
 from dicom_listener.network.negotiation import Negotiation
 from dicom_listener.network.open_connections import Connection, OpenConnections
 from dicom_listener.network.tls import HandshakeError, shake_hands, wrap
+from dicom_listener.network.wrong_protocol import SeldomTold, recognise
 from dicom_listener.rejections import Rejection, rejection
 from dicom_listener.store_service import StoreService
 
@@ -77,6 +79,7 @@ class ListenerServer(ThreadedAssociationServer):
         self.has_garbage = False
         """Whether an association has ended: a cycle of objects, with threads and sockets in it."""
         self._collect_at = 0.0
+        self._seldom, self._telling = SeldomTold(), threading.Lock()
         super().__init__(*args, **kwargs)
 
     def verify_request(self, request: Any, address: Any) -> bool:  # noqa: ANN401 (a socket and its address)
@@ -99,6 +102,16 @@ class ListenerServer(ThreadedAssociationServer):
             self._collect_at = time.monotonic() + _COLLECT_SECONDS
             gc.collect()
         self.room.connections.cut_overdue()
+
+    def tell_wrong_protocol(self, first: bytes, address: str) -> None:
+        """Say so where TLS or HTTP is spoken to a port without TLS; for any thread."""
+        spoken = recognise(first) if self.tls is None else None
+        if spoken is None:
+            return
+        with self._telling:
+            is_due = self._seldom.is_due(address, time.monotonic())
+        if is_due:
+            LOGGER.warning("connection closed: address=%s: %s", address, spoken.value)
 
     def handle_error(self, _request: object, _address: object) -> None:
         """Called by socketserver for what a handler raised; its own version prints a traceback."""
@@ -147,7 +160,9 @@ class ConnectionHandler(RequestHandler):
                 level = logging.WARNING if error.is_telling else logging.DEBUG
                 LOGGER.log(level, "TLS refused: address=%s: %s", connection.address, error)
                 return ConnectionRefusal.TLS
-        if not _opens_association(self.request, connections.seconds_left(connection)):
+        first = _first_bytes(self.request, connections.seconds_left(connection))
+        if not _opens_association(self.request, first):
+            server.tell_wrong_protocol(first, connection.address)
             LOGGER.debug("connection closed: it opened no DICOM association")
             return ConnectionRefusal.NO_ASSOCIATION
         return None
@@ -165,17 +180,21 @@ class ConnectionHandler(RequestHandler):
         return association
 
 
-def _opens_association(connection: socket.socket, seconds: float) -> bool:
-    """Look at the first bytes without taking them; of TLS they are those of a record, which cannot be looked into."""
+def _first_bytes(connection: socket.socket, seconds: float) -> bytes:
+    """Look at the first bytes without taking them; nothing when there are none."""
     try:
         poll = select.poll()
         poll.register(connection, select.POLLIN)
         poll.poll(seconds * 1000)
         connection.settimeout(0)  # it is there, or too late
         # not SSLSocket's own recv, which knows no flags
-        header = socket.socket.recv(connection, _HEADER_BYTES, socket.MSG_PEEK)
+        return socket.socket.recv(connection, _HEADER_BYTES, socket.MSG_PEEK)
     except (OSError, ValueError):  # reset, silent for too long, or closed here
-        return False
+        return b""
+
+
+def _opens_association(connection: socket.socket, header: bytes) -> bool:
+    """Whether an association begins so; of TLS these are bytes of a record, which cannot be looked into."""
     if isinstance(connection, ssl.SSLSocket):
         return header[:1] == bytes([_TLS_APPLICATION_DATA])
     if not header or header[0] != _A_ASSOCIATE_RQ:
