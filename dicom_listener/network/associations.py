@@ -30,6 +30,7 @@ from dicom_listener.network.bounded_association import AssociationBounds, bound,
 from dicom_listener.network.bounded_socket import MAXIMUM_PDU_BYTES
 from dicom_listener.network.doorkeeper import Doorkeeper
 from dicom_listener.network.fast_intake import make_fast
+from dicom_listener.network.fast_negotiation import SharedContexts
 from dicom_listener.network.negotiation import Negotiation
 from dicom_listener.network.open_connections import Connection, OpenConnections
 from dicom_listener.network.tls import HandshakeError, shake_hands, wrap
@@ -81,6 +82,8 @@ class ListenerServer(ThreadedAssociationServer):
         self._collect_at = 0.0
         self._seldom, self._telling = SeldomTold(), threading.Lock()
         super().__init__(*args, **kwargs)
+        if room.is_fast:
+            self.contexts = SharedContexts(self.contexts)
 
     def verify_request(self, request: Any, address: Any) -> bool:  # noqa: ANN401 (a socket and its address)
         """Called by the accept loop: where there is no room, the connection is closed at once."""

@@ -22,6 +22,7 @@ from typing import Any, cast
 
 from pynetdicom.association import Association
 from pynetdicom.dul import DULServiceProvider
+from pynetdicom.pdu import A_ASSOCIATE_AC
 from pynetdicom.pdu_primitives import A_ASSOCIATE
 from pynetdicom.timer import Timer
 
@@ -29,10 +30,12 @@ from dicom_listener.association_report import Tally
 from dicom_listener.network.bounded_association import AssociationBounds
 from dicom_listener.network.bounded_messages import INVALID_PDU
 from dicom_listener.network.bounded_socket import CLOSING, MAXIMUM_PDU_BYTES, BoundedSocket, MonotonicTimer
+from dicom_listener.network.fast_negotiation import Sifted, sift
 from dicom_listener.network.plain_store import AcceptedContext, Next, PlainStores, StorePeer
 from dicom_listener.store_service import StoreService
 
 _ESTABLISHED = "Sta6"
+_A_ASSOCIATE_RQ = 0x01
 _UNTIL_SOMETHING_HAPPENS = 3600.0
 _TIMER_GRAIN = 0.001
 """Timers expire when less than nothing is left, so a wait ends a little later."""
@@ -96,6 +99,7 @@ class FastProvider(DULServiceProvider):
         self._wakers: tuple[socket.socket, socket.socket] | None = None
         self._make_stores = make_stores
         self._stores: PlainStores | None = None
+        self._sifted: Sifted | None = None
         self._is_taking = False
         self._was_quiet = False
         """Whether the last turn changed nothing that the association's loop could see."""
@@ -162,6 +166,20 @@ class FastProvider(DULServiceProvider):
             and self.to_provider_queue.empty()
             and not self._connection.buffered
         )
+
+    def _decode_pdu(self, bytestream: bytearray) -> Any:  # noqa: ANN401 (pynetdicom ships no types)
+        """Decode a PDU; an A-ASSOCIATE-RQ without what is not offered."""
+        if bytestream[0] != _A_ASSOCIATE_RQ:
+            return super()._decode_pdu(bytestream)
+        offered = {str(one.abstract_syntax).encode() for one in self.assoc.acceptor.supported_contexts}
+        self._sifted = sift(bytes(bytestream), offered)
+        return super()._decode_pdu(bytearray(self._sifted.request))
+
+    def _send(self, pdu: Any) -> None:  # noqa: ANN401 (pynetdicom ships no types)
+        """Encode and send a PDU."""
+        if isinstance(pdu, A_ASSOCIATE_AC) and self._sifted is not None:
+            self._sifted.complete(pdu)
+        super()._send(pdu)
 
     def _is_transport_event(self) -> bool:
         """Called in each turn of the reactor when nothing is to be sent: read what the peer sent."""
