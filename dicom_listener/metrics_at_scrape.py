@@ -14,6 +14,7 @@ from dicom_listener.errors import SpoolError
 from dicom_listener.metrics import PREFIX
 from dicom_listener.spool.spool import SpoolDisk
 from dicom_listener.spool.spool_measure import SpoolMeasurement
+from dicom_listener.stow.report import StowConnectionRefusal, StowConnections
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,8 @@ class ListenerProbes:
     """May raise SpoolError."""
     measured: Callable[[], SpoolMeasurement | None]
     associations_limit: int
+    stow_connections: Callable[[], StowConnections] | None = None
+    """None: STOW-RS is off."""
 
 
 class ListenerState(Collector):
@@ -45,6 +48,8 @@ class ListenerState(Collector):
             "serving", "1 while associations are accepted and series completed; 0: start it again.", probes.is_serving()
         )
         yield from _of_connections(probes.connections(), probes.associations_limit)
+        if probes.stow_connections is not None:
+            yield from _of_stow(probes.stow_connections())
         yield from _of_intake(probes.progress(), self._clock())
         try:
             disk = probes.disk()
@@ -72,6 +77,16 @@ def _of_connections(connections: Connections, limit: int) -> Iterator[Metric]:
         f"{PREFIX}_connections_refused", "Connections closed before they were associations.", labels=["reason"]
     )
     for why in ConnectionRefusal:
+        refused.add_metric([why.value], connections.refused.get(why, 0))
+    yield refused
+
+
+def _of_stow(connections: StowConnections) -> Iterator[Metric]:
+    yield _gauge("stow_connections_open", "TCP connections to the STOW-RS port that are open.", connections.open)
+    refused = CounterMetricFamily(
+        f"{PREFIX}_stow_connections_refused", "Connections to the STOW-RS port closed for too many.", labels=["reason"]
+    )
+    for why in StowConnectionRefusal:
         refused.add_metric([why.value], connections.refused.get(why, 0))
     yield refused
 

@@ -70,7 +70,13 @@ def watched(
             measure = SpoolMeasure(spool)
             limit = settings.listener.maximum_associations
             probes = ListenerProbes(
-                is_serving, scp.connections, intake.progress, spool.disk, lambda: measure.latest, limit
+                is_serving,
+                scp.connections,
+                intake.progress,
+                spool.disk,
+                lambda: measure.latest,
+                limit,
+                None if stow is None else stow.connections,
             )
             complete_registry(metrics, probes)
             endpoint = MetricsEndpoint(settings.metrics.host, settings.metrics.port, metrics.registry, health.now)

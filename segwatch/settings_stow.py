@@ -36,8 +36,19 @@ class StowSection(Section):
     )
     maximum_request_bytes: int = Field(2**33, ge=2**20, description="Longer requests are refused (413), bytes.")
     maximum_instances: int = Field(20_000, ge=1, description="Requests with more instances are refused (413).")
-    maximum_requests: int = Field(8, ge=1, le=256, description="Requests served at once; further ones get 503.")
+    maximum_requests: int = Field(16, ge=1, le=256, description="Requests served at once; further ones get 503.")
+    maximum_requests_per_peer: int = Field(
+        8,
+        ge=1,
+        le=256,
+        description="Of one client (name of its token or certificate, and address); further ones get 503.",
+    )
     maximum_connections: int = Field(64, ge=1, description="Connections open at once; one too many ends an idle one.")
+    maximum_connections_per_address: int = Field(
+        32,
+        ge=1,
+        description="Of one address; one too many ends an idle one of its own. A reverse proxy is one address.",
+    )
     idle_seconds: float = Field(
         60.0, gt=0, description="A client that is silent, or slower than 1 kB/s, for this long is cut off, seconds."
     )

@@ -8,6 +8,7 @@ import asyncio
 import logging
 import re
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -69,7 +70,8 @@ class StowApp:
         self._ae_title = ae_title
         self._gate = gate
         self._on_request_end = on_request_end
-        self._running = 0
+        self._running: Counter[tuple[str, str]] = Counter()
+        """Requests by name and address of their client; none is at 0."""
         self._threads = ThreadPoolExecutor(settings.limits.maximum_requests + 1, thread_name_prefix="stow")
         routes = [
             Route("/studies", self._post, methods=["POST"]),
@@ -116,13 +118,19 @@ class StowApp:
                 await response(request.scope, request.receive, send)
 
     async def _post(self, request: Request) -> Response:
-        if self._running >= self._settings.limits.maximum_requests:
+        exchange: _Exchange = request.scope["segwatch_exchange"]
+        peer = exchange.calling_ae_title, request.client.host if request.client else ""
+        if self._running.total() >= self._settings.limits.maximum_requests:
             raise _try_later("too many requests at the same time")
-        self._running += 1
+        if self._running.get(peer, 0) >= self._settings.limits.maximum_requests_per_peer:
+            raise _try_later("too many requests of this client at the same time")
+        self._running[peer] += 1
         try:
             return await self._store(request)
         finally:
-            self._running -= 1
+            self._running[peer] -= 1
+            if not self._running[peer]:
+                del self._running[peer]
 
     async def _store(self, request: Request) -> Response:
         headers, limits = request.headers, self._settings.limits

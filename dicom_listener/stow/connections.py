@@ -6,6 +6,7 @@ uvicorn takes as its `http` option.
 
 import asyncio
 import socket
+from collections import Counter
 from contextlib import suppress
 from typing import Any
 
@@ -14,6 +15,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from dicom_listener.stow.app import CERTIFICATE_NAME
 from dicom_listener.stow.gate import common_name
+from dicom_listener.stow.report import StowConnectionRefusal, StowConnections
 
 _ENDING = 16
 """How many connections may be on their way out before further ones wait in the queue of the system."""
@@ -25,6 +27,8 @@ class _Connection(socket.socket):
     listener: "BoundedListener | None" = None
     number = -1
     """Its descriptor, which a closed socket does not know any more."""
+    address = ""
+    """Of its peer."""
 
     def close(self) -> None:
         listener, self.listener = self.listener, None
@@ -34,14 +38,16 @@ class _Connection(socket.socket):
 
 
 class BoundedListener(socket.socket):
-    """A listening socket with a limit of open connections.
+    """A listening socket with a limit of open connections, and one for each address.
 
     Counted from the accept on, so a connection that dawdles in its TLS handshake counts as well. One too many takes
-    the place of the one that has been idle for longest, so those who hold connections and ask nothing keep nobody
-    out; when every connection is busy with a request, it is closed as it comes. Used by one event loop.
+    the place of the one that has been idle for longest, of its own address where that has too many, so those who hold
+    connections and ask nothing keep nobody out; when every such connection is busy with a request, it is closed as it
+    comes. Used by one event loop.
     """
 
     maximum_connections = 64
+    maximum_connections_per_address = 32
 
     def __init__(self, family: int = socket.AF_INET) -> None:
         # asyncio sets TCP_NODELAY where the protocol is named; without it every answer waits 40 ms
@@ -51,11 +57,13 @@ class BoundedListener(socket.socket):
         """Descriptors, the one that has been idle for longest first."""
         self._ending: set[int] = set()
         """Descriptors of those that were told to end and are not closed yet."""
+        self._of_address: Counter[str] = Counter()
+        """How many of an address are open and not ending; none is at 0."""
+        self._refused: Counter[StowConnectionRefusal] = Counter()
 
-    @property
-    def n_open(self) -> int:
-        """How many connections are open."""
-        return len(self._open)
+    def counts(self) -> StowConnections:
+        """What is open now, and what was closed for too many; from any thread."""
+        return StowConnections(len(self._open), {why: self._refused[why] for why in StowConnectionRefusal})
 
     def accept(self) -> tuple[socket.socket, Any]:
         """Accept a connection. Raises `BlockingIOError` when none waits, or it was closed as one too many."""
@@ -63,11 +71,12 @@ class BoundedListener(socket.socket):
             raise BlockingIOError  # in a burst: first let those close that made room
         descriptor, address = self._accept()  # type: ignore[attr-defined] # (of the C base class; typeshed leaves it out)
         connection = _Connection(self.family, self.type, self.proto, fileno=descriptor)
-        if len(self._open) >= self.maximum_connections and not self._end_an_idle_one():
+        if not self._has_room(address[0]):
             connection.close()
             raise BlockingIOError
-        connection.listener, connection.number = self, descriptor
+        connection.listener, connection.number, connection.address = self, descriptor, address[0]
         self._open[descriptor] = connection
+        self._of_address[connection.address] += 1
         self._idle[descriptor] = None
         return connection, address
 
@@ -76,7 +85,10 @@ class BoundedListener(socket.socket):
         if self._open.get(connection.number) is connection:
             del self._open[connection.number]
             self._idle.pop(connection.number, None)
-            self._ending.discard(connection.number)
+            if connection.number in self._ending:
+                self._ending.remove(connection.number)
+            else:
+                self._one_less(connection.address)
 
     def note(self, descriptor: int, *, busy: bool) -> None:
         """A connection is busy with a request, or is not."""
@@ -85,12 +97,31 @@ class BoundedListener(socket.socket):
         elif descriptor in self._open and descriptor not in self._ending:
             self._idle.setdefault(descriptor)
 
-    def _end_an_idle_one(self) -> bool:
-        descriptor = next(iter(self._idle), None)
+    def _has_room(self, address: str) -> bool:
+        """Whether a connection of that address may stay; another may have to go for it."""
+        if self._of_address[address] >= self.maximum_connections_per_address:
+            self._refused[StowConnectionRefusal.ADDRESS_LIMIT] += 1
+            return self._end_an_idle_one(address)
+        if not self._of_address[address]:
+            del self._of_address[address]
+        if len(self._open) - len(self._ending) >= self.maximum_connections:
+            self._refused[StowConnectionRefusal.LIMIT] += 1
+            return self._end_an_idle_one()
+        return True
+
+    def _one_less(self, address: str) -> None:
+        self._of_address[address] -= 1
+        if not self._of_address[address]:
+            del self._of_address[address]
+
+    def _end_an_idle_one(self, address: str | None = None) -> bool:
+        those = (one for one in self._idle if address is None or self._open[one].address == address)
+        descriptor = next(those, None)
         if descriptor is None:
             return False
         del self._idle[descriptor]
         self._ending.add(descriptor)
+        self._one_less(self._open[descriptor].address)
         with suppress(OSError):  # its other side is gone already
             self._open[descriptor].shutdown(socket.SHUT_RDWR)  # its transport sees the end and closes it
         return True

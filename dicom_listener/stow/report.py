@@ -3,11 +3,29 @@
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 from dicom_listener.event_log import FIELDS, OUTCOMES, printable
 
 LOGGER = logging.getLogger(__name__)
+
+
+class StowConnectionRefusal(StrEnum):
+    """Why a connection to the STOW-RS port was closed: an idle one for a new one, or the new one."""
+
+    LIMIT = "limit"
+    """So many are open."""
+    ADDRESS_LIMIT = "address_limit"
+    """So many of its address are open."""
+
+
+@dataclass(frozen=True, slots=True)
+class StowConnections:
+    """What is connected to the STOW-RS port at one moment, and what was closed since the start."""
+
+    open: int
+    refused: Mapping[StowConnectionRefusal, int]
 
 
 @dataclass(frozen=True, slots=True)

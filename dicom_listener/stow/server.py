@@ -1,5 +1,6 @@
 """The STOW-RS server: uvicorn in a thread of its own, over the spool of the listener."""
 
+import asyncio
 import logging
 import socket
 import ssl
@@ -12,8 +13,9 @@ from dicom_listener.errors import PortError, in_short
 from dicom_listener.store_service import StoreService
 from dicom_listener.stow.app import StowApp
 from dicom_listener.stow.connections import BoundedListener, BoundedProtocol
+from dicom_listener.stow.event_loop import HandshakeBoundLoop
 from dicom_listener.stow.gate import Gate
-from dicom_listener.stow.report import StowReport, log_stow
+from dicom_listener.stow.report import StowConnections, StowReport, log_stow
 from dicom_listener.stow.settings import StowSettings, is_loopback
 from dicom_listener.stow.tls import make_context
 from dicom_listener.stow.tokens import TokenFile
@@ -32,11 +34,16 @@ _START_SECONDS = 30.0
 
 
 class _Uvicorn(uvicorn.Server):
-    """Tells when it serves, and leaves signals to the process."""
+    """Tells when it serves, leaves signals to the process, and bounds TLS handshakes."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: uvicorn.Config, handshake_seconds: float) -> None:
         super().__init__(config)
         self.serving = threading.Event()
+        self._handshake_seconds = handshake_seconds
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        with asyncio.Runner(loop_factory=lambda: HandshakeBoundLoop(self._handshake_seconds)) as runner:
+            runner.run(self.serve(sockets))
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -81,10 +88,9 @@ class StowServer:
         """The TCP port on which it listens, or would listen."""
         return self._settings.port if self._listener is None else int(self._listener.getsockname()[1])
 
-    @property
-    def n_connections(self) -> int:
-        """How many connections are open."""
-        return 0 if self._listener is None else self._listener.n_open
+    def connections(self) -> StowConnections:
+        """What is connected now; nothing before `start` and after `stop`."""
+        return StowConnections(0, {}) if self._listener is None else self._listener.counts()
 
     @property
     def is_serving(self) -> bool:
@@ -102,7 +108,7 @@ class StowServer:
             PortError: the address cannot be bound.
         """
         listener = self._bind()
-        server = _Uvicorn(self._config(listener))
+        server = _Uvicorn(self._config(listener), self._settings.limits.handshake_seconds)
         self._listener, self._server = listener, server
         self._thread = threading.Thread(target=self._run, args=(server, listener), name="stow-server", daemon=True)
         self._thread.start()
@@ -147,6 +153,7 @@ class StowServer:
             hint = "choose another listener.stow.port or listener.stow.host"
             raise PortError(f"cannot listen on {host}:{port} for STOW-RS: {reason}; {hint}") from error
         listener.maximum_connections = self._settings.limits.maximum_connections
+        listener.maximum_connections_per_address = self._settings.limits.maximum_connections_per_address
         return listener
 
     def _config(self, listener: BoundedListener) -> uvicorn.Config:
@@ -166,7 +173,6 @@ class StowServer:
             self._app,
             http=protocol,
             ws="none",
-            loop="asyncio",
             lifespan="off",
             interface="asgi3",
             # its access log would hold paths, and so UIDs; `log_stow` writes a line for each request

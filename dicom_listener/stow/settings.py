@@ -17,10 +17,16 @@ class StowLimits:
     """A request with a longer instance is refused (413)."""
     maximum_instances: int = 20_000
     """A request with more instances is refused (413)."""
-    maximum_requests: int = 8
+    maximum_requests: int = 16
     """Further requests at the same time are refused (503)."""
+    maximum_requests_per_peer: int = 8
+    """Further ones of one client (name of its token or certificate, and address) are refused (503)."""
     maximum_connections: int = 64
     """One too many ends one that has no request under way, or is closed where all have."""
+    maximum_connections_per_address: int = 32
+    """One too many of an address ends one of its own that has no request under way, or is closed where all have."""
+    handshake_seconds: float = 30.0
+    """A TLS handshake that takes longer is given up."""
     idle_seconds: float = 60.0
     """A body that is slower than `minimum_bytes_per_second` for this long is given up (408); a connection without a
     whole request head for this long is closed."""

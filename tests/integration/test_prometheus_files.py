@@ -12,6 +12,7 @@ from dicom_listener.metrics import ListenerMetrics
 from dicom_listener.metrics_at_scrape import ListenerProbes
 from dicom_listener.spool.spool import Spool
 from dicom_listener.spool.spool_measure import SpoolMeasure
+from dicom_listener.stow.report import StowConnections
 from segwatch.listener_watch import complete_registry
 from tests.peers.promtool import Promtool
 
@@ -52,7 +53,13 @@ def test_names_follow_prometheus_conventions(promtool: Promtool, tmp_path: Path)
     complete_registry(
         metrics,
         ListenerProbes(
-            lambda: True, lambda: Connections(0, 0, {}), lambda: progress, spool.disk, lambda: measure.latest, 50
+            lambda: True,
+            lambda: Connections(0, 0, {}),
+            lambda: progress,
+            spool.disk,
+            lambda: measure.latest,
+            50,
+            lambda: StowConnections(0, {}),
         ),
     )
     done = promtool("check", "metrics", given=generate_latest(metrics.registry).decode())

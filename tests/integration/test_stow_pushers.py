@@ -14,6 +14,7 @@ from tests.integration.stow_listener import StowListener, encoded, slices
 from tests.peers.cli import SegwatchCli
 from tests.peers.orthanc import Orthanc, find_dicomweb_plugin
 from tests.peers.ports import LOOPBACK
+from tests.peers.waiting import wait_until
 from tests.unit.dicom_listener.instances import STUDY, uid
 
 WRONG = "wrong-token"
@@ -65,7 +66,7 @@ def test_dicomweb_client_stores_a_series(
     assert listener.instances() == encoded(datasets)
     assert '"text": "listening on' in listener.log()
     assert f"STOW-RS on http://{LOOPBACK}:{listener.port}/studies" in listener.log()
-    assert "stow request 200: calling=GATEWAY" in listener.log()
+    wait_until(lambda: "stow request 200: calling=GATEWAY" in listener.log(), "the log has it, after the answer")
 
 
 def test_dicomweb_client_is_told_what_failed(

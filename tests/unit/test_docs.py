@@ -20,6 +20,7 @@ from dicom_listener.routing.routes import Route, RouteState
 from dicom_listener.routing.routing import RoutingReason
 from dicom_listener.series_report import SeriesReport
 from dicom_listener.stored import StoreOutcome
+from dicom_listener.stow.report import StowConnectionRefusal
 from inference.errors import RejectionReason
 from inference.model_package import reference_manifest
 from qc.central.alerts import AlertRule
@@ -179,7 +180,9 @@ def test_every_field_of_the_log_is_explained() -> None:
     assert fields == set(explained)
 
 
-@pytest.mark.parametrize("kind", [AssociationEnd, ConnectionRefusal, IntakeEventKind, StoreOutcome, Health])
+@pytest.mark.parametrize(
+    "kind", [AssociationEnd, ConnectionRefusal, StowConnectionRefusal, IntakeEventKind, StoreOutcome, Health]
+)
 def test_every_word_of_the_metrics_is_explained(kind: type[StrEnum]) -> None:
     page = read("reference/logs-and-metrics.md")
     assert [word.value for word in kind if f"`{word}`" not in page] == []

@@ -12,6 +12,7 @@ from dicom_listener.network.scp import ScpSettings
 from dicom_listener.stow.settings import StowLimits
 from tests.unit.dicom_listener.listening import Listener
 from tests.unit.dicom_listener.stow_pushing import Pusher
+from tests.unit.dicom_listener.stow_running import Running
 
 
 @pytest.fixture(autouse=True)
@@ -86,3 +87,16 @@ def pushers(tmp_path: Path) -> Iterator[Callable[..., Pusher]]:
 @pytest.fixture
 def pusher(pushers: Callable[..., Pusher]) -> Pusher:
     return pushers()
+
+
+@pytest.fixture
+def servers(tmp_path: Path) -> Iterator[Callable[..., Running]]:
+    made: list[Running] = []
+
+    def make(**limits: float) -> Running:
+        made.append(Running(tmp_path / f"spool-{len(made)}", StowLimits(**limits)))  # type: ignore[arg-type] # (numbers)
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.server.stop()

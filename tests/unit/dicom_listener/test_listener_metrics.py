@@ -26,7 +26,7 @@ from dicom_listener.series_report import SeriesReport
 from dicom_listener.spool.spool import Spool, SpoolDisk, SpoolUsage
 from dicom_listener.spool.spool_measure import PAUSES_PER_COUNT, SHORTEST_PAUSE_SECONDS, SpoolMeasure, SpoolMeasurement
 from dicom_listener.stored import StoredInstance, StoreOutcome
-from dicom_listener.stow.report import StowReport
+from dicom_listener.stow.report import StowConnectionRefusal, StowConnections, StowReport
 from tests.unit.dicom_listener.instances import instance
 
 NOW = 1_750_000_000.0
@@ -191,6 +191,7 @@ def scrape() -> Callable[..., CollectorRegistry]:
             "disk": lambda: SpoolDisk(0.75, 1_000_000, None),
             "measured": lambda: SpoolMeasurement(usage, NOW - 3),
             "associations_limit": 50,
+            "stow_connections": lambda: StowConnections(6, {StowConnectionRefusal.ADDRESS_LIMIT: 2}),
         }
         registry = CollectorRegistry()
         registry.register(ListenerState(ListenerProbes(**{**given, **changes}), clock=lambda: NOW))
@@ -206,6 +207,7 @@ def test_what_is_true_at_a_scrape(scrape: Callable[..., CollectorRegistry]) -> N
         "associations_open": 2,
         "associations_limit": 50,
         "connections_open": 4,
+        "stow_connections_open": 6,
         "series_receiving": 2,
         "oldest_incomplete_series_seconds": 60,
         "intake_backlog_instances": 7,
@@ -220,6 +222,14 @@ def test_what_is_true_at_a_scrape(scrape: Callable[..., CollectorRegistry]) -> N
     assert {name: value(registry, name) for name in expected} == expected
     assert value(registry, "connections_refused_total", reason="limit") == 5
     assert value(registry, "connections_refused_total", reason="no_association") == 0
+    assert value(registry, "stow_connections_refused_total", reason="address_limit") == 2
+    assert value(registry, "stow_connections_refused_total", reason="limit") == 0
+
+
+def test_what_is_off_has_no_metrics(scrape: Callable[..., CollectorRegistry]) -> None:
+    registry = scrape(stow_connections=None)
+    assert value(registry, "stow_connections_open") is None
+    assert value(registry, "stow_connections_refused_total", reason="limit") is None
 
 
 def test_a_full_and_a_broken_disk_refuse(scrape: Callable[..., CollectorRegistry]) -> None:

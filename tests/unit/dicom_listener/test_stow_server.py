@@ -1,75 +1,24 @@
 """The server as a process meets it: real sockets, honest and dishonest clients."""
 
-import http.client
 import logging
 import socket
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from dicom_listener.errors import PortError
-from dicom_listener.network.scp import ScpSettings
 from dicom_listener.spool.spool import Spool
 from dicom_listener.store_service import StoreService
-from dicom_listener.stored import StoredInstance
-from dicom_listener.stow.report import StowReport
 from dicom_listener.stow.server import StowServer
-from dicom_listener.stow.settings import StowLimits, StowSettings
+from dicom_listener.stow.settings import StowSettings
 from tests.peers.ports import LOOPBACK
 from tests.peers.waiting import wait_until
 from tests.unit.dicom_listener.instances import STUDY, uid
 from tests.unit.dicom_listener.stow_pushing import MULTIPART, multipart, part10
-
-PATIENCE = 20.0
-
-
-class Running:
-    """A server on a free port, and what it told about."""
-
-    def __init__(self, root: Path, limits: StowLimits) -> None:
-        self.stored: list[StoredInstance] = []
-        self.reports: list[StowReport] = []
-        self.spool = Spool(root, high_watermark=1.1)
-        settings = StowSettings(limits=limits, sop_classes=ScpSettings().sop_classes)
-        service = StoreService(self.spool, self.stored.append)
-        self.server = StowServer(service, settings, ae_title="SEGWATCH", on_request_end=self.reports.append)
-        self.server.start()
-
-    def connect(self) -> socket.socket:
-        return socket.create_connection((LOOPBACK, self.server.port), timeout=PATIENCE)
-
-    def post(self, body: bytes, path: str = "/studies", **headers: str) -> http.client.HTTPResponse:
-        with closing(http.client.HTTPConnection(LOOPBACK, self.server.port, timeout=PATIENCE)) as connection:
-            connection.request("POST", path, body, {"Content-Type": MULTIPART, **headers})
-            answer = connection.getresponse()
-            answer.read()
-            return answer
-
-
-@pytest.fixture
-def servers(tmp_path: Path) -> Iterator[Callable[..., Running]]:
-    made: list[Running] = []
-
-    def make(**limits: float) -> Running:
-        made.append(Running(tmp_path / f"spool-{len(made)}", StowLimits(**limits)))  # type: ignore[arg-type] # (numbers)
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.server.stop()
-
-
-def is_closed(connection: socket.socket) -> bool:
-    """Wait until the other side closes."""
-    try:
-        while connection.recv(65536):
-            pass
-    except ConnectionResetError:
-        pass
-    return True
+from tests.unit.dicom_listener.stow_running import PATIENCE, Running, is_closed
 
 
 def test_a_push_over_the_network(servers: Callable[..., Running]) -> None:
@@ -126,47 +75,6 @@ def test_a_body_cut_off_by_the_network_leaves_nothing_half_done(servers: Callabl
     assert not list((running.spool.root / ".incoming").iterdir())
 
 
-def test_idle_connections_keep_nobody_out(servers: Callable[..., Running]) -> None:
-    running = servers(maximum_connections=3)
-    with ExitStack() as open_:
-        held = [open_.enter_context(closing(running.connect())) for _ in range(3)]
-        wait_until(lambda: running.server.n_connections == len(held), "three connections are open")
-        assert running.post(multipart(part10(1))).status == 200
-        assert is_closed(held[0])
-        assert running.post(multipart(part10(2))).status == 200
-    wait_until(lambda: running.server.n_connections == 0, "the places are free again")
-
-
-def test_a_burst_of_idle_connections_stays_within_bounds(servers: Callable[..., Running]) -> None:
-    running = servers(maximum_connections=8)
-    most = 0
-    with ExitStack() as open_:
-        for _ in range(300):
-            open_.enter_context(closing(running.connect()))
-            most = max(most, running.server.n_connections)
-        assert running.post(multipart(part10(1))).status == 200
-        wait_until(lambda: running.server.n_connections <= 8, "those that made room are closed")
-    assert most <= 8 + 16
-    wait_until(lambda: running.server.n_connections == 0, "all are closed")
-
-
-def test_a_connection_too_many_is_closed_when_all_are_busy(servers: Callable[..., Running]) -> None:
-    running = servers(maximum_connections=2)
-    body = multipart(part10(1), part10(2))
-    head = f"POST /studies HTTP/1.1\r\nHost: x\r\nContent-Type: {MULTIPART}\r\nContent-Length: {len(body)}\r\n\r\n"
-    with ExitStack() as open_:
-        busy = [open_.enter_context(closing(running.connect())) for _ in range(2)]
-        for connection in busy:
-            connection.sendall(head.encode() + body[:-100])
-        wait_until(lambda: len(running.stored) == len(busy), "both requests are under way")
-        with closing(running.connect()) as third:
-            assert is_closed(third)
-        for connection in busy:
-            connection.sendall(body[-100:])
-            assert connection.recv(65536).startswith(b"HTTP/1.1 200")
-    wait_until(lambda: running.server.n_connections == 0, "the places are free again")
-
-
 def test_a_stop_cuts_off_who_never_ends(servers: Callable[..., Running]) -> None:
     running = servers()
     head = f"POST /studies HTTP/1.1\r\nHost: x\r\nContent-Type: {MULTIPART}\r\nContent-Length: 9999\r\n\r\n"
@@ -194,7 +102,7 @@ def test_silent_clients_are_cut_off(servers: Callable[..., Running], sent: bytes
     with closing(running.connect()) as connection:
         connection.sendall(sent)
         assert is_closed(connection)
-    wait_until(lambda: running.server.n_connections == 0, "the place is free again")
+    wait_until(lambda: running.server.connections().open == 0, "the place is free again")
 
 
 def test_what_is_no_http_is_closed(servers: Callable[..., Running], caplog: pytest.LogCaptureFixture) -> None:
@@ -218,7 +126,7 @@ def test_a_stop_cuts_nobody_off_who_is_nearly_done(servers: Callable[..., Runnin
     head = f"POST /studies HTTP/1.1\r\nHost: x\r\nContent-Type: {MULTIPART}\r\nContent-Length: {len(body)}\r\n\r\n"
     with closing(running.connect()) as connection:
         connection.sendall(head.encode() + body[:-4])
-        wait_until(lambda: len(running.stored) == 0 and running.server.n_connections == 1, "the request runs")
+        wait_until(lambda: len(running.stored) == 0 and running.server.connections().open == 1, "the request runs")
         stopping = threading.Thread(target=running.server.stop)
         stopping.start()
         connection.sendall(body[-4:])

@@ -2,9 +2,10 @@
 
 import datetime as dt
 import http.client
+import socket
 import ssl
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from dicom_listener.spool.spool import Spool
 from dicom_listener.store_service import StoreService
 from dicom_listener.stored import StoredInstance
 from dicom_listener.stow.server import StowServer
-from dicom_listener.stow.settings import StowSettings
+from dicom_listener.stow.settings import StowLimits, StowSettings
 from dicom_listener.stow.tokens import new_token, token_line
 from tests.peers.certificates import Authority, Identity
 from tests.peers.ports import LOOPBACK
@@ -34,12 +35,15 @@ class Room:
         self._service = StoreService(Spool(folder / "spool", high_watermark=1.1), self.stored.append)
         self._servers: list[StowServer] = []
 
-    def serve(self, *, trusted: Path | None, tokens: Path | None = None) -> StowServer:
+    def serve(
+        self, *, trusted: Path | None, tokens: Path | None = None, limits: StowLimits | None = None
+    ) -> StowServer:
         settings = StowSettings(
             certificate=self.own.certificate,
             key=self.own.key,
             trusted=trusted,
             tokens_file=tokens,
+            limits=limits or StowLimits(),
             sop_classes=ScpSettings().sop_classes,
         )
         self._servers.append(StowServer(self._service, settings, ae_title="SEGWATCH"))
@@ -136,3 +140,13 @@ def test_where_both_are_set_both_are_needed(room: Room, tmp_path: Path) -> None:
 def test_files_that_cannot_be_used_are_named(room: Room, tmp_path: Path) -> None:
     with pytest.raises(TlsError, match=r"none\.pem"):
         room.serve(trusted=tmp_path / "none.pem")
+
+
+@pytest.mark.parametrize("sent", [b"", b"\x16\x03\x01\x02\x00\x01"], ids=["nothing", "half a ClientHello"])
+def test_a_handshake_that_does_not_end_is_given_up(room: Room, sent: bytes) -> None:
+    server = room.serve(trusted=None, limits=StowLimits(handshake_seconds=0.2))
+    with closing(socket.create_connection((LOOPBACK, server.port), timeout=20)) as connection:
+        connection.sendall(sent)
+        with suppress(ConnectionResetError):
+            assert connection.recv(1) == b""
+    assert room.post(server, None) == 200

@@ -18,6 +18,7 @@ from dicom_listener.metrics import ListenerMetrics
 from dicom_listener.metrics_at_scrape import ListenerProbes
 from dicom_listener.spool.spool import Spool
 from dicom_listener.spool.spool_measure import SpoolMeasure
+from dicom_listener.stow.report import StowConnections
 from segwatch.listener_watch import complete_registry
 from segwatch.settings import SiteSettings
 from segwatch.settings_metrics import MetricsSection
@@ -47,7 +48,13 @@ def known(tmp_path_factory: pytest.TempPathFactory) -> Known:
     complete_registry(
         metrics,
         ListenerProbes(
-            lambda: True, lambda: Connections(0, 0, {}), lambda: progress, spool.disk, lambda: measure.latest, 50
+            lambda: True,
+            lambda: Connections(0, 0, {}),
+            lambda: progress,
+            spool.disk,
+            lambda: measure.latest,
+            50,
+            lambda: StowConnections(0, {}),
         ),
     )
     found: Known = {}
