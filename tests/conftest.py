@@ -18,6 +18,7 @@ from tests.peers.missing import missing_peer
 from tests.peers.orthanc import Orthanc
 from tests.peers.ports import free_ports
 from tests.peers.postgres import PostgresCluster
+from tests.tools import leftovers
 
 BESIDE_THE_CHECKOUT = Path(__file__).resolve().parents[2] / "shared"
 TEST_DATA = Path(os.environ.get("SEGWATCH_TEST_DATA", BESIDE_THE_CHECKOUT / "data"))
@@ -41,6 +42,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Tear down on SIGTERM as on Ctrl-C: a time limit must not leave servers behind."""
     for warning in FOREIGN_WARNINGS:
         config.addinivalue_line("filterwarnings", warning)
+    config.pluginmanager.register(leftovers, "leftovers")
 
     def interrupt(_signal: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -110,13 +112,20 @@ def orthanc_factory(tmp_path: Path) -> Iterator[Callable[..., Orthanc]]:
 
 
 @pytest.fixture(scope="session")
-def kafka_home() -> Path:
+def _kafka_closes_its_sockets() -> None:
+    leftovers.make_kafka_close_failed_sockets()
+
+
+@pytest.fixture(scope="session")
+def kafka_home(_kafka_closes_its_sockets: None) -> Path:
     """A Kafka distribution, with its command line tools in `bin`."""
     return find_kafka(KAFKA_HOME)
 
 
 @pytest.fixture(scope="session")
-def kafka_bootstrap(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def kafka_bootstrap(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, _kafka_closes_its_sockets: None
+) -> Iterator[str]:
     """`host:port` of a real broker, shared by the session: take topic names of your own."""
     if KAFKA_BOOTSTRAP is not None:
         yield KAFKA_BOOTSTRAP

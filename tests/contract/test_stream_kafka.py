@@ -1,10 +1,7 @@
 """What only Kafka can do: be away and come back, refuse, hold topics with settings."""
 
-import gc
-import logging
 import threading
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,49 +13,12 @@ from qc.stream.kafka_admin import TopicSettings, check_broker, ensure_topics
 from qc.stream.kafka_connection import KafkaConnection, wait_for_broker
 from qc.stream.kafka_sink import KafkaSink
 from qc.stream.kafka_source import KafkaSource
-from qc.stream.messages import Message, Position
+from qc.stream.messages import Message
 from qc.stream.topics import Subscription
+from tests.contract.kafka_reading import Memory, collect, own_name
 from tests.peers.kafka import KafkaBroker
 from tests.peers.processes import PeerError
 from tests.peers.waiting import wait_until
-
-# kafka-python 3.0.12 leaves the sockets of connections that failed to the garbage collector
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed <(socket|ssl):ResourceWarning")
-
-
-@pytest.fixture(autouse=True)
-def _collected_here(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    # a log record that is kept keeps its exception, whose frames keep the socket
-    caplog.set_level(logging.CRITICAL, logger="kafka")
-    yield
-    gc.collect()
-
-
-class Memory:
-    def __init__(self) -> None:
-        self.offsets: dict[tuple[str, int], int] = {}
-
-    def next_offset(self, topic: str, partition: int) -> int:
-        return self.offsets.get((topic, partition), 0)
-
-    def remember(self, position: Position) -> None:
-        self.offsets[position.topic, position.partition] = position.offset + 1
-
-
-def own_name() -> str:
-    return f"test-{uuid.uuid4().hex[:8]}"
-
-
-def collect(source: KafkaSource, memory: Memory, count: int) -> list[bytes]:
-    found: list[bytes] = []
-    for _ in range(60):
-        for stored in source.poll(1.0):
-            found.append(stored.message.value)
-            memory.remember(stored.position)
-            source.processed(stored.position)
-        if len(found) >= count:
-            return found
-    raise AssertionError(f"{len(found)} of {count} messages")
 
 
 @pytest.mark.slow

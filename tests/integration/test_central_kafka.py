@@ -1,13 +1,11 @@
 """The central consumer over a real Kafka: killed at random points, and with a broker that goes away."""
 
-import gc
 import json
-import logging
 import random
 import sqlite3
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -26,24 +24,12 @@ from tests.peers.processes import ServerProcess
 from tests.peers.waiting import wait_until
 from tests.unit.qc_central.samples import BAD, GOOD, message
 
-pytestmark = [
-    pytest.mark.slow,
-    # kafka-python 3.0.12 leaves the sockets of connections that failed to the garbage collector
-    pytest.mark.filterwarnings("ignore:unclosed <(socket|ssl):ResourceWarning"),
-]
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[2]
 SITES = ("site-a", "site-b", "site-c")
 CASES = 150
 KILLS = 5
-
-
-@pytest.fixture(autouse=True)
-def _collected_here(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    # a log record that is kept keeps its exception, whose frames keep the socket
-    caplog.set_level(logging.CRITICAL, logger="kafka")
-    yield
-    gc.collect()
 
 
 @pytest.fixture
@@ -157,8 +143,8 @@ def test_a_broker_that_restarts_interrupts_but_loses_nothing(broker: KafkaBroker
             timeout=90,
         )
 
+    sink = KafkaSink(KafkaConnection(broker.bootstrap))
     try:
-        sink = KafkaSink(KafkaConnection(broker.bootstrap))
         sink.append([message("site-a", number) for number in range(20)])
         has(20)
         broker.kill()
@@ -167,8 +153,8 @@ def test_a_broker_that_restarts_interrupts_but_loses_nothing(broker: KafkaBroker
         # a site that is new
         sink.append([message("site-new", 1)])
         has(41)
-        sink.close()
     finally:
+        sink.close()
         stop.set()
         running.join(60)
         consumer.close()
