@@ -9,6 +9,7 @@ from kafka.net.compat import KafkaNetClient
 
 from qc.errors import StreamError
 from qc.stream.kafka_connection import KafkaConnection, wait_for_broker
+from qc.stream.kafka_private import make_network
 
 
 @contextlib.contextmanager
@@ -19,8 +20,8 @@ def translated(what: str) -> Iterator[None]:
     except (KafkaError, OSError) as error:
         # KafkaError already names its class; a file of keys that is missing arrives as OSError
         raise StreamError(f"{what}: {error}") from error
-    except (ValueError, TypeError, AssertionError) as error:
-        # its way to refuse settings, and a client that was closed underneath
+    except (ValueError, TypeError, AssertionError, RuntimeError) as error:
+        # its way to refuse settings, and a client that was closed underneath or whose own thread has died
         raise StreamError(f"{what}: {type(error).__name__}: {error}") from error
 
 
@@ -34,8 +35,8 @@ def open_client(make: Callable[..., Any], connection: KafkaConnection, timeout_s
     wait_for_broker(connection, timeout_s)
     networks: list[KafkaNetClient] = []
 
-    def keep(*args: Any, **kwargs: Any) -> KafkaNetClient:  # noqa: ANN401 (passed through)
-        networks.append(KafkaNetClient(*args, **kwargs))
+    def keep(**kwargs: Any) -> KafkaNetClient:  # noqa: ANN401 (passed through)
+        networks.append(make_network(**kwargs))
         return networks[-1]
 
     with translated(f"no Kafka client for {connection.bootstrap_servers}"):

@@ -3,17 +3,18 @@
 import collections
 import contextlib
 import logging
-import queue
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Literal
+from collections.abc import Iterator
+from typing import Any
 
-from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, TopicPartition
+from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
 from kafka.errors import KafkaError
 
 from qc.errors import StreamError
+from qc.stream.kafka_assignments import Assignments, Change
 from qc.stream.kafka_client import milliseconds, open_client, translated
 from qc.stream.kafka_connection import KafkaConnection, wait_for_broker
+from qc.stream.kafka_private import find_partitions
 from qc.stream.messages import Message, Position, StartingPoints, StoredMessage
 from qc.stream.topics import Subscription
 
@@ -25,6 +26,8 @@ SESSION_S = 10.0
 """A member that crashed holds its partitions back for so long (Kafka's default of 45 s suits larger groups)."""
 CONTACT_CHECK_S = 10.0
 """After so long a silence the broker is asked for the ends of the topics: kafka-python hides that it is gone."""
+STAND_STILL_S = 60.0
+"""A connection over which nothing comes for so long, though it should, is given up: whatever hangs, it ends."""
 
 
 class KafkaSource:
@@ -65,12 +68,14 @@ class KafkaSource:
         self._settings = {"group_id": group, "group_instance_id": instance}
         self._discover_s = discover_s
         self._consumer: KafkaConsumer | None = None
-        self._listener = _Assignments()
+        self._assignments: Assignments | None = None
         self._buffer: collections.deque[StoredMessage] = collections.deque()
         self._unplaced: set[TopicPartition] = set()
         self._next: dict[TopicPartition, int] = {}
         self._processed: dict[TopicPartition, int] = {}
         self._contact = 0.0
+        self._stood_s = 0.0
+        self._is_member = False
         self._closed = False
 
     def poll(self, timeout_s: float) -> Iterator[StoredMessage]:
@@ -92,14 +97,7 @@ class KafkaSource:
     def lag(self) -> int:
         """Messages in the matching topics, also those of other members, that were not yielded yet."""
         with self._giving_up():
-            consumer = self._connected()
-            wait_for_broker(self._connection, self._timeout_s)  # the next line knows no time limit
-            topics = [topic for topic in consumer.topics() if self._subscription.matches(topic)]
-            partitions = [TopicPartition(t, p) for t in topics for p in consumer.partitions_for_topic(t)]
-            ends: Mapping[TopicPartition, int] = (
-                consumer.end_offsets(partitions, milliseconds(self._timeout_s)) if partitions else {}
-            )
-            self._contact = time.monotonic()
+            ends = self._ends(self._connected())
         return sum(max(0, end - self._begin(partition)) for partition, end in ends.items())
 
     def processed(self, position: Position) -> None:
@@ -110,7 +108,7 @@ class KafkaSource:
         """Leave the group and release the connection."""
         self._closed = True
         if self._consumer is not None:
-            with contextlib.suppress(KafkaError):
+            with contextlib.suppress(KafkaError, RuntimeError):
                 self._consumer.commit(self._commits(), timeout_ms=milliseconds(min(2.0, self._timeout_s)))
         self._discard()
 
@@ -130,16 +128,25 @@ class KafkaSource:
                 request_timeout_ms=milliseconds(max(self._timeout_s, 1.0)),
                 **self._settings,
             )
-            self._listener = _Assignments()
-            self._listener.consumer = self._consumer
-            self._consumer.subscribe(pattern=self._subscription.pattern, listener=self._listener)
+            self._assignments = Assignments(self._consumer, static=self._settings["group_instance_id"] is not None)
+            self._consumer.subscribe(pattern=self._subscription.pattern, listener=self._assignments)
             self._contact = time.monotonic()
         return self._consumer
+
+    def _ends(self, consumer: KafkaConsumer) -> dict[TopicPartition, int]:
+        # says at once and in words that nobody listens
+        wait_for_broker(self._connection, self._timeout_s)
+        bound = milliseconds(self._timeout_s)
+        partitions = find_partitions(consumer, self._subscription.matches, bound)
+        ends: dict[TopicPartition, int] = consumer.end_offsets(partitions, bound) if partitions else {}
+        self._contact = time.monotonic()
+        return ends
 
     def _fill(self, deadline: float) -> None:
         consumer = self._connected()
         if commits := self._commits():
             consumer.commit_async(commits)
+        began = time.monotonic()
         while not self._buffer:
             remaining = deadline - time.monotonic()
             fetched = consumer.poll(timeout_ms=milliseconds(min(SLICE_S, max(remaining, 0.0))))
@@ -149,23 +156,39 @@ class KafkaSource:
             self._follow_assignments(consumer)
             if remaining <= 0:
                 break
+        # time between two polls is the reader's
+        self._stood_s = 0.0 if self._buffer else self._stood_s + time.monotonic() - began
         if time.monotonic() - self._contact > CONTACT_CHECK_S:
-            self.lag()
+            self._check_progress(consumer)
+
+    def _check_progress(self, consumer: KafkaConsumer) -> None:
+        ends, bound = self._ends(consumer), milliseconds(self._timeout_s)
+        behind = [p.topic for p in consumer.assignment() if consumer.position(p, bound) < ends.get(p, 0)]
+        if self._is_member and not behind:
+            self._stood_s = 0.0
+        elif self._stood_s > STAND_STILL_S:
+            what = f"hands out nothing of {', '.join(sorted(behind))}" if behind else "assigns no partitions"
+            raise StreamError(f"Kafka at {self._connection.bootstrap_servers} {what} for {self._stood_s:.0f} s")
 
     def _follow_assignments(self, consumer: KafkaConsumer) -> None:
-        for kind, partitions in self._listener.changes():
-            # fetched under the old assignment: another member may be reading them now
-            self._buffer = collections.deque(
-                stored
-                for stored in self._buffer
-                if TopicPartition(stored.position.topic, stored.position.partition) not in partitions
-            )
-            for partition in partitions:
-                self._next.pop(partition, None)
-                self._processed.pop(partition, None)
-            self._unplaced = self._unplaced | partitions if kind == "assigned" else self._unplaced - partitions
+        for change in self._assignments.changes() if self._assignments is not None else ():
+            self._follow(change)
         for partition in sorted(self._unplaced):
             self._place(consumer, partition)
+
+    def _follow(self, change: Change) -> None:
+        self._stood_s = 0.0
+        self._is_member = change.assigned
+        # fetched under the old assignment: another member may be reading them now
+        self._buffer = collections.deque(
+            stored
+            for stored in self._buffer
+            if TopicPartition(stored.position.topic, stored.position.partition) not in change.partitions
+        )
+        for partition in change.partitions:
+            self._next.pop(partition, None)
+            self._processed.pop(partition, None)
+        self._unplaced = self._unplaced | change.partitions if change.assigned else self._unplaced - change.partitions
 
     def _place(self, consumer: KafkaConsumer, partition: TopicPartition) -> None:
         wanted = self._start.next_offset(partition.topic, partition.partition)
@@ -207,32 +230,11 @@ class KafkaSource:
         self._unplaced.clear()
         self._next.clear()
         self._processed.clear()
+        self._stood_s, self._is_member = 0.0, False
         if consumer is not None:
-            with contextlib.suppress(KafkaError, OSError):
+            # RuntimeError: its own thread has died
+            with contextlib.suppress(KafkaError, OSError, RuntimeError):
                 consumer.close(autocommit=False, timeout_ms=milliseconds(min(2.0, self._timeout_s)))
-
-
-class _Assignments(ConsumerRebalanceListener):  # type: ignore[misc] # kafka-python has no types
-    """Runs on kafka-python's thread, where waiting for a database would stop the heartbeats: it only takes note."""
-
-    def __init__(self) -> None:
-        self.consumer: Any = None
-        self._changes: queue.SimpleQueue[tuple[Literal["assigned", "revoked"], frozenset[TopicPartition]]] = (
-            queue.SimpleQueue()
-        )
-
-    def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        self._changes.put(("revoked", frozenset(revoked)))
-
-    def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        # nothing may be fetched from wherever Kafka thinks we were
-        self.consumer.pause(*assigned)
-        self._changes.put(("assigned", frozenset(assigned)))
-
-    def changes(self) -> Iterator[tuple[Literal["assigned", "revoked"], frozenset[TopicPartition]]]:
-        with contextlib.suppress(queue.Empty):
-            while True:
-                yield self._changes.get_nowait()
 
 
 def _stored(record: Any) -> StoredMessage:  # noqa: ANN401 (kafka-python has no types)

@@ -1,0 +1,55 @@
+"""What a consumer group gives to this member, noted on kafka-python's thread and taken up on the reader's."""
+
+import contextlib
+import queue
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
+
+from qc.stream.kafka_private import join_again
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Partitions that became ours, or that are ours no longer."""
+
+    assigned: bool
+    partitions: frozenset[TopicPartition]
+
+
+class Assignments(ConsumerRebalanceListener):  # type: ignore[misc] # kafka-python has no types
+    """Listens to the group; a static member's first assignment is turned down.
+
+    It runs on kafka-python's thread, where waiting for a database would stop the heartbeats: it only takes note.
+
+    The broker answers a static member that returns within its session with what its former self had, whatever it
+    subscribes to now (KAFKA-12759), and names that former self as the leader, so that nobody looks for new topics and
+    partitions (KAFKA-13435; mended by JoinGroup version 9, kafka-python 3.0 speaks 7). A topic that appeared in
+    between would never be read. A leader that joins again under its new id makes the broker assign anew.
+    """
+
+    def __init__(self, consumer: KafkaConsumer, *, static: bool) -> None:
+        """Listen for this consumer, which is a static member of its group or not."""
+        self._consumer = consumer
+        self._may_be_old = static
+        self._changes: queue.SimpleQueue[Change] = queue.SimpleQueue()
+
+    def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        """Take note."""
+        self._changes.put(Change(assigned=False, partitions=frozenset(revoked)))
+
+    def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        """Take note, and keep Kafka from fetching from wherever it thinks we were."""
+        self._consumer.pause(*assigned)
+        if self._may_be_old:
+            self._may_be_old = False
+            join_again(self._consumer)
+        else:
+            self._changes.put(Change(assigned=True, partitions=frozenset(assigned)))
+
+    def changes(self) -> Iterator[Change]:
+        """Yield what was noted since the last call."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                yield self._changes.get_nowait()
