@@ -119,7 +119,7 @@ def read_file_meta(file: BinaryIO) -> StoreRequest:
 
 def _refuse_a_part(file: BinaryIO, meta: Dataset) -> None:
     """Raise where the length that the file says is not the one it has."""
-    element = meta.get_item(_PRIVATE_INFORMATION)
+    element = meta.get_item(_PRIVATE_INFORMATION, keep_deferred=True)
     value = None if element is None else element.value
     if not isinstance(value, bytes) or len(value) != LENGTH_BYTES:
         return  # written by a version that did not say it
@@ -195,6 +195,7 @@ def _uid(dataset: Dataset, tag: int) -> str:
 
 def _text(dataset: Dataset, tag: int) -> str:
     """Read a value raw: pydicom's conversion would warn, and quote the value, where it breaks a rule."""
-    element = dataset.get_item(tag)
+    # (without `keep_deferred` an empty value of an unknown VR is converted after all, and raises)
+    element = dataset.get_item(tag, keep_deferred=True)
     value = None if element is None else element.value
     return value.decode("ascii", "replace").rstrip("\0 ").lstrip(" ") if isinstance(value, bytes) else ""

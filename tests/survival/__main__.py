@@ -2,10 +2,11 @@
 
     python -m tests.survival kills --times 200 [--write FILE]
     python -m tests.survival fuzz --cases 100000 [--seed 1] [--write FILE]
+    python -m tests.survival fuzz --stow --cases 20000 [--seed 1] [--write FILE]
     python -m tests.survival replay FILE
 
-Both intake paths are run unless `--intake` names one. Cases of the fuzzer that fail are kept in `fuzz-failures`. With
-`--write` the section of this run in a page of results is replaced.
+Both intake paths are run unless `--intake` names one; STOW-RS (`--stow`) has one way for both. Cases of the fuzzer that
+fail are kept in `fuzz-failures`. With `--write` the section of this run in a page of results is replaced.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from pathlib import Path
 
 from tests.survival.case import read_case
 from tests.survival.fuzz import Findings, fuzz, judge, replay
+from tests.survival.fuzz_stow import FAMILY, attacked_by_stow, fuzz_stow, judge_stow, replay_stow
 from tests.survival.kills import KillReport, kill_many_times
 from tests.survival.listener import INTAKES, attacked
 from tests.survival.mutated_data_set import load_bases
@@ -30,10 +32,16 @@ def main() -> int:
     options = _options()
     if options.what == "replay":
         return _replay(options.file, options.intake)
+    if options.stow and options.what != "fuzz":
+        sys.exit("--stow goes with fuzz alone")
     intakes = [options.intake] if options.intake else INTAKES
     if options.what == "kills":
         rows = [_kill_row(_kill(intake, options)) for intake in intakes]
         heads = "intake | kills | by moment | acknowledged | sent again | files | series | minutes | found"
+    elif options.stow:
+        rows = [_fuzz_row("STOW-RS", *_fuzz_stow(options))]
+        heads = "by | cases | closed without an answer | acknowledged | sent by others meanwhile | slowest | memory"
+        heads += " | minutes | found"
     else:
         rows = [_fuzz_row(intake, *_fuzz(intake, options)) for intake in intakes]
         heads = "intake | cases | ended associations | acknowledged | sent by others meanwhile | slowest | memory"
@@ -55,6 +63,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--first", type=int, default=0, help="number of the first of them")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--intake", choices=INTAKES)
+    parser.add_argument("--stow", action="store_true", help="fuzz STOW-RS rather than DIMSE")
     parser.add_argument("--write", type=Path, help="page of results")
     return parser.parse_args()
 
@@ -82,6 +91,20 @@ def _fuzz(intake: str, options: argparse.Namespace) -> tuple[Findings, str]:
     return findings, ""
 
 
+def _fuzz_stow(options: argparse.Namespace) -> tuple[Findings, str]:
+    cases, bases = range(options.first, options.first + options.cases), load_bases(REAL_FILES)
+    with (
+        tempfile.TemporaryDirectory(prefix="segwatch-fuzz-") as folder,
+        attacked_by_stow(Path(folder)) as (listener, port),
+    ):
+        findings = fuzz_stow(listener, port, seed=options.seed, cases=cases, bases=bases, keep=FAILURES)
+        try:
+            judge_stow(listener, findings)
+        except (AssertionError, TimeoutError) as error:
+            return findings, str(error)
+    return findings, ""
+
+
 def _fuzz_row(intake: str, findings: Findings, problem: str) -> str:
     ended = findings.endings["ended"] + findings.endings["closed"]
     cells = (intake, findings.cases.total(), ended, len(findings.acknowledged), findings.honest_instances)
@@ -92,10 +115,22 @@ def _fuzz_row(intake: str, findings: Findings, problem: str) -> str:
 
 
 def _replay(file: Path, intake: str | None) -> int:
+    if read_case(file).name.startswith(FAMILY):
+        return _replay_stow(file)
     for one in [intake] if intake else INTAKES:
         with tempfile.TemporaryDirectory(prefix="segwatch-replay-") as folder, attacked(Path(folder), one) as listener:
             print(one, replay(listener, read_case(file)))  # noqa: T201 (what this command is for)
             listener.assert_sound()
+    return 0
+
+
+def _replay_stow(file: Path) -> int:
+    with (
+        tempfile.TemporaryDirectory(prefix="segwatch-replay-") as folder,
+        attacked_by_stow(Path(folder)) as (listener, port),
+    ):
+        print("STOW-RS", replay_stow(port, read_case(file)))  # noqa: T201 (what this command is for)
+        listener.assert_sound()
     return 0
 
 

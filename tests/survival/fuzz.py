@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -22,6 +23,10 @@ from tests.survival.peer import HonestSender, Peer, PeerGoneError
 
 SENTINEL = 0x7FFE
 """Message ID of the C-ECHO request that follows some cases."""
+OUR_FAILURE = "status 0110"
+"""Reaction that no data set may get: Processing failure."""
+STORED = "stored"
+"""Reaction to a push that was answered with 200."""
 MARGIN_SECONDS = 8.0
 """What a busy machine may add to the listener's timers."""
 _WEIGHTS = (55, 20, 17, 8)
@@ -64,7 +69,7 @@ class Findings:
             self.cases[case.name] += 1
             self.endings[reaction] += 1
             self.slowest_seconds = max(self.slowest_seconds, seconds)
-            if reaction == "status 0000" and case.store is not None:
+            if reaction in ("status 0000", STORED) and case.store is not None:
                 uid = case.store.uid.rstrip("\0 ").lstrip(" ")  # the listener takes these for padding
                 self.acknowledged[fingerprint(uid, case.store.data_set)] = f"{case.name} {case.store.uid!a}"
 
@@ -83,7 +88,7 @@ class Attacker(threading.Thread):
     def run(self) -> None:
         """Called by the thread."""
         while (number := next(self._numbers)) < self._last and len(self._findings.failures) < 20:
-            case = make_case(self.seed, number, self.bases)
+            case = self.make(number)
             began = time.monotonic()
             try:
                 reaction = self.send(case)
@@ -95,6 +100,10 @@ class Attacker(threading.Thread):
                 continue
             self._findings.note(case, reaction, time.monotonic() - began)
         self.close()
+
+    def make(self, number: int) -> Case:
+        """Make the case of this number."""
+        return make_case(self.seed, number, self.bases)
 
     def send(self, case: Case) -> str:
         """Send a case and return how the listener reacted. Raises TimeoutError when it hung."""
@@ -133,30 +142,46 @@ class Attacker(threading.Thread):
         self._peer = None
 
 
-def fuzz(
-    listener: AttackedListener, *, seed: int, cases: range, bases: Sequence[Base], keep: Path, attackers: int = 12
-) -> Findings:
+N_ATTACKERS = 12
+
+
+def fuzz(listener: AttackedListener, *, seed: int, cases: range, bases: Sequence[Base], keep: Path) -> Findings:
     """Send the cases of these numbers; an honest sender works beside them. What failed is kept in `keep`."""
-    findings = Findings()
+    findings, numbers = Findings(), itertools.count(cases.start)
+    crew = [Attacker(listener.port, numbers, cases.stop, findings) for _ in range(N_ATTACKERS)]
+    for one in crew:
+        one.seed, one.bases, one.keep = seed, bases, keep
+    return attack(listener, crew, findings, [HonestSender(listener.port)])
+
+
+def attack(
+    listener: AttackedListener,
+    crew: Sequence[Attacker],
+    findings: Findings,
+    honest: Sequence[HonestSender],
+    *,
+    more_threads: int = 2,
+) -> Findings:
+    """Let a crew send all its cases while honest senders work; so many threads may be left that were not there."""
     threads, descriptors, memory = listener.threads(), listener.descriptors(), listener.memory_bytes()
-    numbers = itertools.count(cases.start)
     began = time.monotonic()
-    with HonestSender(listener.port) as honest:
-        crew = [Attacker(listener.port, numbers, cases.stop, findings) for _ in range(attackers)]
+    with ExitStack() as working:
+        for sender in honest:
+            working.enter_context(sender)
         for one in crew:
-            one.seed, one.bases, one.keep = seed, bases, keep
             one.start()
         for one in crew:
             one.join()
     findings.seconds = time.monotonic() - began
-    findings.honest_instances = len(honest.acknowledged)
-    findings.failures += [(-1, "honest sender", why) for why in honest.failures]
-    for uid, data_set in honest.acknowledged.items():
-        findings.acknowledged[fingerprint(uid, data_set)] = "honest sender"
+    for sender in honest:
+        findings.honest_instances += len(sender.acknowledged)
+        findings.failures += [(-1, type(sender).__name__, why) for why in sender.failures]
+        for uid, data_set in sender.acknowledged.items():
+            findings.acknowledged[fingerprint(uid, data_set)] = type(sender).__name__
     if not listener.running.is_running:
         return findings
     findings.memory_growth_bytes = listener.memory_bytes("VmHWM") - memory
-    listener.wait_for_rest(threads + 2, descriptors + 4)
+    listener.wait_for_rest(threads + more_threads, descriptors + 4)
     return findings
 
 
@@ -164,6 +189,7 @@ def judge(listener: AttackedListener, findings: Findings) -> None:
     """What must be true after a run."""
     assert findings.failures == [], _told(findings)
     listener.assert_sound()
+    assert not findings.endings[OUR_FAILURE], f"answered {findings.endings[OUR_FAILURE]} times with a failure of ours"
     assert findings.acknowledged, "nothing was acknowledged: the cases are too wild to test anything"
     missing = findings.acknowledged.keys() - set(stored_data_sets(listener.spool_folder))
     assert not missing, f"acknowledged and missing: {[findings.acknowledged[one] for one in missing]}"

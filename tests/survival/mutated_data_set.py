@@ -38,9 +38,7 @@ def load_bases(test_data: Path) -> list[Base]:
 
 def data_set_case(random: Random, number: int, bases: Sequence[Base]) -> Case:
     """Make a case of this family; `number` makes its UID, so that instances are as many as cases."""
-    make = random.choice(_MUTATIONS)
-    uid = f"1.2.826.68.{number}" if random.random() < 0.9 else f"1.2.826.69.{random.randrange(20)}"
-    syntax, uid, data_set = make(random, uid, bases)
+    name, syntax, uid, data_set = mutated_data_set(random, number, bases)
     message = random.randrange(1, 0x7000)
     content = wire.store_message(
         uid,
@@ -50,7 +48,14 @@ def data_set_case(random: Random, number: int, bases: Sequence[Base]) -> Case:
         fragment=random.choice((7, 100, 1000, 16000, 16000)) if len(data_set) < 2000 else 16000,
     )
     store = Store(uid, data_set, message)
-    return Case(f"data set/{make.__name__.lstrip('_')}", True, (content,), Ending.ANSWER, store)
+    return Case(f"data set/{name}", True, (content,), Ending.ANSWER, store)
+
+
+def mutated_data_set(random: Random, number: int, bases: Sequence[Base]) -> tuple[str, str, str, bytes]:
+    """Make a data set: the name of its mutation, its transfer syntax, the UID it is sent under, and its bytes."""
+    make = random.choice(_MUTATIONS)
+    uid = f"1.2.826.68.{number}" if random.random() < 0.9 else f"1.2.826.69.{random.randrange(20)}"
+    return make.__name__.lstrip("_"), *make(random, uid, bases)
 
 
 def _generated(uid: str, syntax: str) -> bytes:

@@ -44,7 +44,7 @@ def test_mutations_hurt_nobody(tmp_path: Path, intake: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("intake", INTAKES)
 def test_what_failed_once_does_not_fail_again(tmp_path: Path, intake: str) -> None:
-    files = sorted(CORPUS.glob("*.json"))
+    files = sorted(file for file in CORPUS.glob("*.json") if not file.name.startswith("stow-"))
     assert files
     with attacked(tmp_path, intake) as listener:
         threads, descriptors = listener.threads(), listener.descriptors()

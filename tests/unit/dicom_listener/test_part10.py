@@ -64,6 +64,15 @@ def test_a_missing_or_malformed_identifier_is_named(keyword: str, value: bytes |
     assert not isinstance(caught.value, UnreadableInstanceError)
 
 
+@pytest.mark.parametrize("vr", [b"U\x7f", b"??", b"SQ", b"ZZ"])
+def test_an_empty_identifier_of_an_odd_vr_is_missing(vr: bytes) -> None:
+    encoded = encode(data_set())
+    begin = encoded.index(b"\x20\0\x0d\0UI")
+    end = encoded.index(b"\x20\0\x0e\0UI")
+    with pytest.raises(InvalidInstanceError):
+        read_identifiers(io.BytesIO(encoded[:begin] + b"\x20\0\x0d\0" + vr + b"\0\0" + encoded[end:]), EXPLICIT_LITTLE)
+
+
 def test_an_inflating_bomb_is_read_in_part_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(part10, "HEAD_LIMIT", 4096)
     dataset = data_set(pixels=bytes(10_000_000))
