@@ -19,11 +19,15 @@ class Change:
 
 
 class Assignments(ConsumerRebalanceListener):  # type: ignore[misc] # kafka-python has no types
-    """Listens to the group; a static member's first assignment is turned down.
+    """Listens to the group, and sees to it that a join that is due is not forgotten.
 
     It runs on kafka-python's thread, where waiting for a database would stop the heartbeats: it only takes note.
 
-    The broker answers a static member that returns within its session with what its former self had, whatever it
+    A rejoin after a change of the topics that one `poll` began and did not see the end of is never ended, because
+    kafka-python 3.0.12 derives its need from what has changed since the last request to join. The member then stays
+    without partitions and heartbeats for ever. So every rejoin that begins is asked for expressly.
+
+    A static member's first assignment is turned down. The broker answers a static member that returns within its session with what its former self had, whatever it
     subscribes to now (KAFKA-12759), and names that former self as the leader, so that nobody looks for new topics and
     partitions (KAFKA-13435; mended by JoinGroup version 9, kafka-python 3.0 speaks 7). A topic that appeared in
     between would never be read. A leader that joins again under its new id makes the broker assign anew.
@@ -36,7 +40,8 @@ class Assignments(ConsumerRebalanceListener):  # type: ignore[misc] # kafka-pyth
         self._changes: queue.SimpleQueue[Change] = queue.SimpleQueue()
 
     def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        """Take note."""
+        """Take note; a rejoin has begun."""
+        join_again(self._consumer)
         self._changes.put(Change(assigned=False, partitions=frozenset(revoked)))
 
     def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:

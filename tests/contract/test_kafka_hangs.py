@@ -3,16 +3,18 @@
 import socket
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from kafka import KafkaAdminClient
 from kafka.cluster import ClusterMetadata
+from kafka.coordinator.consumer import ConsumerCoordinator
 
 from qc.errors import StreamError
 from qc.stream.kafka_admin import check_broker
 from qc.stream.kafka_connection import KafkaConnection, SecurityProtocol
 from qc.stream.kafka_sink import KafkaSink
-from qc.stream.kafka_source import KafkaSource
+from qc.stream.kafka_source import SLICE_S, KafkaSource
 from qc.stream.messages import Message
 from qc.stream.topics import Subscription
 from tests.contract.kafka_reading import Memory, collect, own_name
@@ -43,6 +45,29 @@ def test_a_member_that_returns_reads_the_topics_that_appeared_meanwhile(kafka_bo
     assert (prefix + ".old", 1) in memory.offsets
     sink.close()
     source.close()
+
+
+@pytest.mark.slow
+def test_a_rejoin_that_outlasts_one_poll_is_taken_up_by_the_next(
+    kafka_bootstrap: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    join = ConsumerCoordinator._do_join_and_sync_async
+
+    async def join_slowly(self: Any) -> Any:
+        assignment = await join(self)
+        await self._net.sleep(1.5 * SLICE_S)
+        return assignment
+
+    monkeypatch.setattr(ConsumerCoordinator, "_do_join_and_sync_async", join_slowly)
+    connection, memory, prefix = KafkaConnection(kafka_bootstrap), Memory(), own_name()
+    sink = KafkaSink(connection)
+    sink.append([Message(prefix + ".old", "k", b"1")])
+    source = KafkaSource(connection, Subscription(prefix=prefix), memory, group=prefix, discover_s=0.5)
+    assert collect(source, memory, 1) == [b"1"]
+    sink.append([Message(prefix + ".new", "k", b"2")])
+    assert collect(source, memory, 1) == [b"2"]
+    source.close()
+    sink.close()
 
 
 def test_a_client_whose_refreshing_died_is_replaced(kafka_bootstrap: str, monkeypatch: pytest.MonkeyPatch) -> None:
