@@ -35,7 +35,7 @@ def test_our_engine_leaves_nothing_behind(tmp_path: Path) -> None:
 
 
 def test_the_check_sees_a_file_in_the_home(tmp_path: Path) -> None:
-    """Whatever leaves it. The engine without our switch would at a time of its own, and try to send it: not run here."""
+    """Whatever leaves it; the engine without our switch would at its own time, and try to send it: not run here."""
     leaving = "from inference.engine import onnxruntime\nimport pathlib\n(pathlib.Path.home() / 'deviceid').touch()"
     assert _files_after(leaving, tmp_path) == ["deviceid"]
 
