@@ -27,10 +27,11 @@ class Assignments(ConsumerRebalanceListener):  # type: ignore[misc] # kafka-pyth
     kafka-python 3.0.12 derives its need from what has changed since the last request to join. The member then stays
     without partitions and heartbeats for ever. So every rejoin that begins is asked for expressly.
 
-    A static member's first assignment is turned down. The broker answers a static member that returns within its session with what its former self had, whatever it
-    subscribes to now (KAFKA-12759), and names that former self as the leader, so that nobody looks for new topics and
-    partitions (KAFKA-13435; mended by JoinGroup version 9, kafka-python 3.0 speaks 7). A topic that appeared in
-    between would never be read. A leader that joins again under its new id makes the broker assign anew.
+    A static member's first assignment is turned down. The broker answers one that returns within its session with
+    what its former self had, whatever it subscribes to now (KAFKA-12759), and names that former self as the leader,
+    so that nobody looks for new topics and partitions (KAFKA-13435; mended by JoinGroup version 9, kafka-python 3.0
+    speaks 7). A topic that appeared in between would never be read. A leader that joins again under its new id makes
+    the broker assign anew.
     """
 
     def __init__(self, consumer: KafkaConsumer, *, static: bool) -> None:
