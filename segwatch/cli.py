@@ -15,6 +15,7 @@ import typer
 from inference.errors import SeriesRejectedError
 from segwatch.commands.console import error_console
 from segwatch.errors import ROOM_ERRORS
+from segwatch.logs import quieten_libraries
 
 REJECTED = 2
 
@@ -96,6 +97,7 @@ def _common(
 
 def main() -> None:
     """Run a command and answer every named error with one sentence."""
+    quieten_libraries()
     try:
         make_app(sys.argv[1] if len(sys.argv) > 1 else None)()
     except ROOM_ERRORS as error:

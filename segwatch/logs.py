@@ -71,6 +71,11 @@ def start_logging(level: str, style: Literal["text", "json"]) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    quieten_libraries()
+
+
+def quieten_libraries() -> None:
+    """Keep libraries from showing what they see: for a process without a log of its own, too."""
     # these quote values of data sets, and Python remembers each text for ever; what matters is told by our own lines
     warnings.filterwarnings("ignore", module=r"(pydicom|pynetdicom|highdicom)(\.|$)")
     for name, library_level in LIBRARY_LEVELS.items():

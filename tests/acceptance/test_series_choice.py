@@ -107,6 +107,14 @@ def test_routes_explains_a_folder(segwatch_cli: SegwatchCli, study: list[Path], 
     assert "ROUTED-4711" not in done.stdout
     assert str(dcmread(study[0]).SeriesInstanceUID) not in json.dumps(found) + done.stdout
 
+    assert segwatch_cli("routes", folder).stderr == ""
+    (image,) = with_elements(study[:1], SpecificCharacterSet="ISO_IR 100")
+    # of which pydicom warns, and quotes it
+    image.write_bytes(image.read_bytes().replace(b"ISO_IR 100", b"DOE^JOHN  "))
+    odd = segwatch_cli("routes", folder)
+    assert (odd.returncode, odd.stderr) == (0, "")
+    assert "DOE^JOHN" not in odd.stdout
+
     for wrong in (tmp_path / "nowhere", Path(__file__).parent):
         answer = segwatch_cli("routes", wrong)
         assert answer.returncode == 1
