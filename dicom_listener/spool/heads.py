@@ -1,7 +1,6 @@
 """Reads the head of a DICOM Part 10 file, in the spool or elsewhere: quickly, without pixels, whatever stands in it."""
 
 import io
-import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from pydicom import Dataset
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.filereader import data_element_generator
 from pydicom.tag import BaseTag, Tag
-from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
+from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
 from pydicom.valuerep import VR
 
 from dicom_listener.errors import UnreadableInstanceError
@@ -25,6 +24,7 @@ from dicom_listener.spool.element_values import (
     read_words,
 )
 from dicom_listener.spool.instance_head import InstanceHead
+from dicom_listener.spool.parsing import DEFLATED, behind, inflate_front, is_fault_of_disk
 
 LONGEST_VALUE = 64 * 1024
 """A longer value is not read, bytes: none of these elements needs as much."""
@@ -66,7 +66,7 @@ def read_head(path: Path) -> InstanceHead:
             raise UnreadableInstanceError("a file has no DICOM prefix: it is damaged or no DICOM Part 10 file")
         meta = _read(file, explicit=True, little_endian=True, last=_META_GROUP).dataset
         syntax = read_text(meta, "TransferSyntaxUID")
-        data_set = _inflated(file) if syntax == DeflatedExplicitVRLittleEndian else file
+        data_set = _inflated(file) if syntax in DEFLATED else file
         found = _read(
             data_set,
             explicit=_is_explicit(data_set, syntax),
@@ -97,33 +97,26 @@ def _read(
     file: BinaryIO, *, explicit: bool, little_endian: bool, last: int, only: list[BaseTag | int] | None = None
 ) -> _Elements:
     """Collect top-level elements up to `last`, or up to where the bytes make no sense any more."""
-
-    def behind(tag: BaseTag, _vr: str | None, _length: int) -> bool:
-        return int(tag) > last
-
     elements: dict[BaseTag, DataElement | RawDataElement] = {}
     bounded: Any = BoundedReader(file)  # all that pydicom needs of a file
     try:
         for element in data_element_generator(
-            bounded, not explicit, little_endian, behind, defer_size=LONGEST_VALUE, specific_tags=only
+            bounded, not explicit, little_endian, behind(last), defer_size=LONGEST_VALUE, specific_tags=only
         ):
             # none of these is a sequence, and a value that is too long was skipped
             if isinstance(element, RawDataElement) and element.value is not None:
                 elements.setdefault(element.tag, element)
     except Exception as error:  # pydicom answers malformed bytes with whatever they lead to
-        if isinstance(error, OSError) and error.errno is not None:
-            raise  # the disk's fault, not the sender's; pydicom raises one without a number for cut sequences
+        if is_fault_of_disk(error):
+            raise
         return _Elements(Dataset(elements), is_whole=False)
     return _Elements(Dataset(elements), is_whole=True)
 
 
 def _inflated(file: BinaryIO) -> BinaryIO:
     try:
-        # a bare deflate stream without zlib header (PS3.5 section A.5)
-        return io.BytesIO(
-            zlib.decompressobj(wbits=-zlib.MAX_WBITS).decompress(file.read(_INFLATED_LIMIT), _INFLATED_LIMIT)
-        )
-    except zlib.error:
+        return inflate_front(file, _INFLATED_LIMIT)
+    except UnreadableInstanceError:
         return io.BytesIO()
 
 

@@ -11,11 +11,16 @@ from dicom_listener.errors import InvalidInstanceError
 from dicom_listener.spool.drafts import Draft
 from dicom_listener.spool.files import disk_errors_in_words
 from dicom_listener.spool.identifiers import Identifiers
-from dicom_listener.spool.part10 import LENGTH_BYTES, encode_file_meta, encode_length, read_identifiers, scan_head
+from dicom_listener.spool.part10 import (
+    LENGTH_BYTES,
+    SCANNED_BYTES,
+    encode_file_meta,
+    encode_length,
+    parse_identifiers,
+    scan_head,
+)
 from dicom_listener.stored import StoredInstance, StoreRequest
 
-_HEAD_BYTES = 16 * 1024
-"""How much of a data set is kept in memory to find its identifiers without reading the file again."""
 _CHECK_BYTES = 64 * 1024 * 1024
 """After how much it is looked again whether the disk has room."""
 
@@ -94,8 +99,8 @@ class IncomingFile:
             SpoolFullError: the disk is full.
             SpoolError: the disk failed otherwise.
         """
-        if len(self._head) < _HEAD_BYTES:
-            self._head += fragment[: _HEAD_BYTES - len(self._head)]
+        if len(self._head) < SCANNED_BYTES:
+            self._head += fragment[: SCANNED_BYTES - len(self._head)]
         self._draft.append(memoryview(fragment))
         if self._draft.size >= self._check_at:
             self._check_at += _CHECK_BYTES
@@ -113,14 +118,14 @@ class IncomingFile:
         draft.patch(begin - LENGTH_BYTES, encode_length(draft.size - begin))
         draft.flush()
         with disk_errors_in_words(self._root):
-            identifiers = scan_head(self._head, self._request.transfer_syntax_uid) or self._read_identifiers()
+            identifiers = scan_head(self._head, self._request.transfer_syntax_uid) or self._parse_identifiers()
             self._refuse_contradiction(identifiers)
             return self._place(WholeFile(draft, self._request, identifiers, begin))
 
-    def _read_identifiers(self) -> Identifiers:
+    def _parse_identifiers(self) -> Identifiers:
         with self._draft.path.open("rb") as file:
             file.seek(self._data_set_offset)
-            return read_identifiers(file, self._request.transfer_syntax_uid)
+            return parse_identifiers(file, self._request.transfer_syntax_uid)
 
     def _refuse_contradiction(self, identifiers: Identifiers) -> None:
         # a result made for the wrong instance would be worse than a refused one (PS3.4 table B.2-1, A9xx)

@@ -7,21 +7,16 @@ at commit and after a restart, so an instance that was acknowledged can be found
 import io
 import re
 import struct
-import zlib
 from typing import Any, BinaryIO
 
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
-from pydicom.tag import BaseTag
-from pydicom.uid import (
-    DeflatedExplicitVRLittleEndian,
-    ExplicitVRBigEndian,
-    ImplicitVRLittleEndian,
-)
+from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from dicom_listener.errors import InvalidInstanceError, UnreadableInstanceError
 from dicom_listener.spool.bounded_reader import BoundedReader
 from dicom_listener.spool.identifiers import Identifiers, scan_identifiers
+from dicom_listener.spool.parsing import DEFLATED, behind, inflate_front, is_fault_of_disk
 from dicom_listener.stored import StoreRequest
 
 IMPLEMENTATION_CLASS_UID = "2.25.302607174903379870229136042284519361637"
@@ -31,6 +26,8 @@ IMPLEMENTATION_VERSION_NAME = "SEGWATCH"
 PREFIX = bytes(128) + b"DICM"
 HEAD_LIMIT = 16 * 1024 * 1024
 """How much of a deflated data set is inflated at most to find its identifiers, bytes: a bomb must not fill memory."""
+SCANNED_BYTES = 16 * 1024
+"""How much of a data set is looked through for its identifiers before pydicom is asked."""
 _FILE_META_LIMIT = 64 * 1024
 LENGTH_BYTES = 8
 
@@ -45,9 +42,6 @@ _SOP_INSTANCE_UID = 0x00080018
 _STUDY_INSTANCE_UID = 0x0020000D
 _SERIES_INSTANCE_UID = 0x0020000E
 
-_JPIP_REFERENCED_DEFLATE = "1.2.840.10008.1.2.4.95"
-_JPIP_HTJ2K_REFERENCED_DEFLATE = "1.2.840.10008.1.2.4.205"
-_DEFLATED = {DeflatedExplicitVRLittleEndian, _JPIP_REFERENCED_DEFLATE, _JPIP_HTJ2K_REFERENCED_DEFLATE}
 _UID = re.compile(r"[0-9.]{1,64}")
 """Digits and dots, 64 at most (PS3.5 section 9.1); leading zeros are seen in practice and do no harm."""
 
@@ -133,12 +127,30 @@ def _refuse_a_part(file: BinaryIO, meta: Dataset) -> None:
 def read_identifiers(file: BinaryIO, transfer_syntax_uid: str) -> Identifiers:
     """Read the identifiers from a file that stands at the first byte of its data set; pixels are never reached.
 
+    The quick scan comes first, as it does when an instance is received: it knows some that pydicom cannot parse (a
+    Specific Character Set with a null in it), and what was acknowledged must be found again.
+
     Raises:
         UnreadableInstanceError: the data set cannot be parsed so far.
         InvalidInstanceError: an identifier is missing, empty or not a UID.
     """
-    if transfer_syntax_uid in _DEFLATED:
-        file = _inflate_head(file)
+    begin = file.tell()
+    found = scan_head(file.read(SCANNED_BYTES), transfer_syntax_uid)
+    if found is not None:
+        return found
+    file.seek(begin)
+    return parse_identifiers(file, transfer_syntax_uid)
+
+
+def parse_identifiers(file: BinaryIO, transfer_syntax_uid: str) -> Identifiers:
+    """Read the identifiers by pydicom.
+
+    Raises:
+        UnreadableInstanceError: the data set cannot be parsed so far.
+        InvalidInstanceError: an identifier is missing, empty or not a UID.
+    """
+    if transfer_syntax_uid in DEFLATED:
+        file = inflate_front(file, HEAD_LIMIT)
     dataset = _read(
         file,
         explicit=transfer_syntax_uid != ImplicitVRLittleEndian,
@@ -155,32 +167,22 @@ def read_identifiers(file: BinaryIO, transfer_syntax_uid: str) -> Identifiers:
 
 
 def scan_head(head: bytes, transfer_syntax_uid: str) -> Identifiers | None:
-    """Find the identifiers in the first bytes of a data set; None when `read_identifiers` must look at the file."""
-    if transfer_syntax_uid in _DEFLATED or transfer_syntax_uid == ExplicitVRBigEndian:
+    """Find the identifiers in the first bytes of a data set; None when `parse_identifiers` must look at the file."""
+    if transfer_syntax_uid in DEFLATED or transfer_syntax_uid == ExplicitVRBigEndian:
         return None
     return scan_identifiers(head, explicit_vr=transfer_syntax_uid != ImplicitVRLittleEndian)
-
-
-def _inflate_head(file: BinaryIO) -> BinaryIO:
-    try:
-        # a bare deflate stream without zlib header (PS3.5 section A.5)
-        return io.BytesIO(zlib.decompressobj(wbits=-zlib.MAX_WBITS).decompress(file.read(HEAD_LIMIT), HEAD_LIMIT))
-    except zlib.error as error:
-        raise UnreadableInstanceError("the data set is not the deflate stream its transfer syntax promises") from error
 
 
 def _read(
     file: BinaryIO, *, explicit: bool, little_endian: bool, stop_after: int, only: tuple[int, ...] = ()
 ) -> Dataset:
-    def behind(tag: BaseTag, _vr: str | None, _length: int) -> bool:
-        return int(tag) > stop_after
-
     bounded: Any = BoundedReader(file)  # all that pydicom needs of a file
     try:
-        return read_dataset(bounded, not explicit, little_endian, stop_when=behind, specific_tags=list(only) or None)
+        tags, stop = list(only) or None, behind(stop_after)
+        return read_dataset(bounded, not explicit, little_endian, stop_when=stop, specific_tags=tags)
     except Exception as error:  # pydicom answers malformed bytes with whatever they lead to
-        if isinstance(error, OSError) and error.errno is not None:
-            raise  # the disk's fault, not the sender's; pydicom raises one without a number for cut sequences
+        if is_fault_of_disk(error):
+            raise
         text = f"the data set cannot be parsed as far as its identifiers ({type(error).__name__})"
         raise UnreadableInstanceError(text) from error
 

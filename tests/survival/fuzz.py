@@ -14,7 +14,7 @@ from pathlib import Path
 from random import Random
 
 from tests.survival.case import Case, Ending
-from tests.survival.listener import ARTIM_SECONDS, AttackedListener, fingerprint, stored_data_sets
+from tests.survival.listener import ARTIM_SECONDS, AttackedListener, fingerprint, stored_data_sets, unidentified
 from tests.survival.mutated_associate import associate_case
 from tests.survival.mutated_command import command_case
 from tests.survival.mutated_data_set import Base, data_set_case
@@ -193,6 +193,8 @@ def judge(listener: AttackedListener, findings: Findings) -> None:
     assert findings.acknowledged, "nothing was acknowledged: the cases are too wild to test anything"
     missing = findings.acknowledged.keys() - set(stored_data_sets(listener.spool_folder))
     assert not missing, f"acknowledged and missing: {[findings.acknowledged[one] for one in missing]}"
+    lost = unidentified(listener.spool_folder)
+    assert not lost, f"{len(lost)} files in the spool that a restart would not know, e.g. {lost[0]}"
     assert findings.memory_growth_bytes < 100_000_000, f"{findings.memory_growth_bytes} bytes more than before"
 
 

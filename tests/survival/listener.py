@@ -3,11 +3,14 @@
 import hashlib
 import os
 import shutil
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from dicom_listener.errors import InvalidInstanceError
+from dicom_listener.spool.part10 import read_file_meta, read_identifiers
 from tests.acceptance.hosts import TRACEBACK, edit_settings
 from tests.peers.cli import SegwatchCli
 from tests.peers.ports import LOOPBACK, free_ports
@@ -177,6 +180,23 @@ def data_set_of(path: Path) -> bytes:
     content = path.read_bytes()
     assert content[128:132] == b"DICM", f"{path.name} is no DICOM file"
     return content[144 + int.from_bytes(content[140:144], "little") :]
+
+
+def unidentified(spool: Path) -> list[str]:
+    """Files whose identifiers cannot be read again, with the reason: a restart would leave them out."""
+    found = []
+    for path in spool.rglob("*.dcm"):
+        with path.open("rb") as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # pydicom says what it thinks of mutated values
+            try:
+                request = read_file_meta(file)
+                identifiers = read_identifiers(file, request.transfer_syntax_uid)
+            except InvalidInstanceError as error:
+                found.append(f"{path}: {error}")
+                continue
+        if identifiers.sop_instance_uid != request.sop_instance_uid:
+            found.append(f"{path}: File Meta Information and data set differ")
+    return found
 
 
 def missing_ones(spool: Path, acknowledged: Mapping[str, bytes]) -> list[str]:

@@ -10,6 +10,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, Imp
 from dicom_listener.errors import UnreadableInstanceError
 from dicom_listener.spool.heads import read_head
 from dicom_listener.spool.instance_head import InstanceHead
+from dicom_listener.spool.parsing import DEFLATED
 from dicom_listener.spool.part10 import encode_file_meta
 from dicom_listener.spool.spool import Spool
 from tests.unit.dicom_listener.instances import EXPLICIT_LITTLE, SERIES, STUDY, data_set, encode, request, uid
@@ -50,6 +51,12 @@ def test_a_head_is_read_in_every_encoding(tmp_path: Path, syntax: str) -> None:
     assert (head.pixel_spacing, head.slice_thickness) == ((0.7, 0.8), 1.25)
     assert (head.rows, head.columns, head.series_number, head.is_lossy) == (512, 511, 3, False)
     assert (head.series_description, head.patient_id) == ("Thorax für Übung", "SECRET-ID")
+
+
+@pytest.mark.parametrize("syntax", sorted(DEFLATED))
+def test_every_deflated_syntax_is_inflated(tmp_path: Path, syntax: str) -> None:
+    head = head_of(tmp_path, encode(chest_slice(), DeflatedExplicitVRLittleEndian), syntax)
+    assert (head.is_whole, head.series_instance_uid, head.patient_id) == (True, SERIES, "SECRET-ID")
 
 
 def test_the_head_of_a_spooled_file_tells_who_was_called(tmp_path: Path) -> None:

@@ -180,6 +180,16 @@ def test_a_damaged_file_is_skipped_and_healed_by_sending_again(spool: Spool) -> 
     assert spool.load(KEY) == (stored,)
 
 
+def test_what_was_stored_is_found_again_where_pydicom_cannot_read_it(spool: Spool) -> None:
+    dataset = data_set()
+    dataset.SpecificCharacterSet = "ISO_IR 100"
+    encoded = encode(dataset).replace(b"ISO_IR 100", b"\0SO_IR 100")
+    stored = spool.store(request(), encoded)
+    assert stored.outcome is StoreOutcome.STORED
+    assert spool.load(KEY) == (stored,)
+    assert Spool(spool.root, high_watermark=1.1).load(KEY) == (stored,)
+
+
 def test_usage_counts_everything(spool: Spool) -> None:
     assert spool.usage().oldest_at is None
     stored = [spool.store(*instance(1)), spool.store(*instance(2)), spool.store(*instance(2, pixels=b"zz"))]
