@@ -28,7 +28,7 @@ def raw_bytes(dataset: Dataset, keyword: str) -> bytes:
     tag = tag_of(keyword)
     if tag not in dataset:
         return b""
-    element = dataset.get_item(tag)
+    element = dataset.get_item(tag, keep_deferred=True)  # or an empty value of an unknown VR is converted, and raises
     value = element.value
     if isinstance(value, bytes):
         return value
@@ -58,7 +58,7 @@ def raw_numbers(dataset: Dataset, keyword: str) -> tuple[float, ...] | None:
 
 def raw_unsigned(dataset: Dataset, keyword: str) -> int | None:
     """Value of a US element in the data set's byte order (PS3.5 6.2); None when it is missing or of another length."""
-    element = dataset.get_item(tag_of(keyword)) if tag_of(keyword) in dataset else None
+    element = dataset.get_item(tag_of(keyword), keep_deferred=True) if tag_of(keyword) in dataset else None
     if element is None:
         return None
     if not isinstance(element, RawDataElement):

@@ -19,7 +19,7 @@ def _raw(dataset: Dataset, keyword: str) -> tuple[bytes, bool]:
     tag = Tag(keyword)
     if tag not in dataset:
         return b"", True
-    element = dataset.get_item(tag)
+    element = dataset.get_item(tag, keep_deferred=True)  # or an empty value of an unknown VR is converted, and raises
     if isinstance(element, RawDataElement):
         return (element.value if isinstance(element.value, bytes) else b""), element.is_little_endian
     return str(element.value if element is not None else "").encode("ascii", "replace"), True
