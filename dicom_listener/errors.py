@@ -72,6 +72,10 @@ class PortError(ListenerError):
     """The listener cannot bind its address and port."""
 
 
+class ReceiverError(ListenerError):
+    """The processes that receive instances cannot be started."""
+
+
 class StowSettingsError(ListenerError):
     """The STOW-RS server cannot be run with these settings, tokens or certificates."""
 

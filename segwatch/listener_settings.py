@@ -48,6 +48,7 @@ def make_scp_settings(settings: SiteSettings) -> ScpSettings:
         idle_seconds=listener.idle_seconds,
         maximum_instance_bytes=listener.maximum_instance_bytes,
         fast_intake=listener.fast_intake,
+        receivers=listener.receivers,
         tls=make_tls(settings),
         tls_port=listener.tls.port,
         serve_without_tls=listener.tls.also_plain,

@@ -176,6 +176,12 @@ class ListenerSection(Section):
         True,
         description="Take plain C-STORE requests straight to disk. false: pynetdicom's own way, which is slower.",
     )
+    receivers: int = Field(
+        4,
+        ge=0,
+        le=64,
+        description="Processes that take them, without TLS; each may have several senders. 0: threads of the listener.",
+    )
     only_known_peers: bool = Field(
         False, description="Refuse associations of senders that no `[[listener.peers]]` describes."
     )

@@ -35,6 +35,7 @@ from dicom_listener.network.negotiation import Negotiation
 from dicom_listener.network.open_connections import Connection, OpenConnections
 from dicom_listener.network.tls import HandshakeError, shake_hands, wrap
 from dicom_listener.network.wrong_protocol import SeldomTold, recognise
+from dicom_listener.receiving.receivers import Receivers
 from dicom_listener.rejections import Rejection, rejection
 from dicom_listener.store_service import StoreService
 
@@ -61,6 +62,8 @@ class ListenerRoom:
     """Receives instances."""
     is_fast: bool
     """Whether plain C-STORE requests are taken past pynetdicom."""
+    receivers: Receivers | None
+    """Who takes them; None: the association's own thread."""
     on_association_end: Callable[[AssociationReport], None]
 
 
@@ -176,7 +179,7 @@ class ConnectionHandler(RequestHandler):
         association = self._create_association()
         tally = room.connections.begin(connection, association)
         if room.is_fast:
-            make_fast(association, room.service, tally, room.bounds)
+            make_fast(association, room.service, tally, room.bounds, room.receivers)
         bound(association, self.request, partial(room.service.begin, tally=tally), room.bounds)
         association.bind(evt.EVT_CONN_CLOSE, _end_waiting)
         Negotiation(association, connection, room.connections, room.doorkeeper)

@@ -6,10 +6,13 @@ import select
 import socket
 import ssl
 import time
+from contextlib import suppress
 
 from pynetdicom.association import Association
 from pynetdicom.timer import Timer
 from pynetdicom.transport import AssociationSocket
+
+from dicom_listener.receiving.receive_buffer import BUFFER_BYTES, ReceiveBuffer
 
 LOGGER = logging.getLogger(__name__)
 
@@ -18,8 +21,6 @@ _CONNECTION_CLOSED = "Evt17"
 
 MAXIMUM_PDU_BYTES = 1024 * 1024
 """Longest PDU that is read, whatever was announced; 128 presentation contexts with all syntaxes make 200 kB."""
-BUFFER_BYTES = 64 * 1024
-"""Of the receive buffer of an association: larger ones were measured slower, they do not stay in the cache."""
 _LONGEST_DRAIN = 4 * 1024 * 1024
 CLOSING = "Sta13"
 """pynetdicom's name of the state in which nothing but the end of the connection is waited for (PS3.8 table 9-5)."""
@@ -59,18 +60,13 @@ class BoundedSocket(AssociationSocket):
     def __init__(self, association: Association, connection: socket.socket, idle_seconds: float) -> None:
         super().__init__(association, client_socket=connection)
         self._idle_seconds = idle_seconds
-        self._buffer: bytearray | None = None
-        self._start = self._end = 0
-
-    @property
-    def buffered(self) -> memoryview:
-        """What was received and not taken yet; valid until the next call."""
-        return memoryview(self._buffer or b"")[self._start : self._end]
+        self.buffer = ReceiveBuffer()
+        """What was received and not taken yet."""
 
     @property
     def ready(self) -> bool:
         """Whether something can be read at once."""
-        return self._end > self._start or self._is_readable()
+        return len(self.buffer) > 0 or self._is_readable()
 
     def _is_readable(self) -> bool:
         """As pynetdicom's own, which fails for descriptors of 1024 and more because it uses select()."""
@@ -86,34 +82,9 @@ class BoundedSocket(AssociationSocket):
             self.event_queue.put(_CONNECTION_CLOSED)
             return False
 
-    def consume(self, n_bytes: int) -> None:
-        """Take bytes from the front of the buffer."""
-        self._start += n_bytes
-
-    def drop(self) -> None:
-        """Forget what was received and not taken."""
-        self._start = self._end = 0
-
     def fill(self) -> int | None:
-        """Receive into the buffer what there is.
-
-        Returns:
-        The number of bytes; 0 when the peer closed or the connection broke; None when nothing is there yet.
-        """
-        if self._buffer is None:
-            self._buffer = bytearray(BUFFER_BYTES)
-        if self._start:
-            rest = self._end - self._start
-            self._buffer[:rest] = self._buffer[self._start : self._end]
-            self._start, self._end = 0, rest
-        try:
-            count = self._receive_into(memoryview(self._buffer)[self._end :])
-        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
-            return None
-        except OSError:
-            return 0
-        self._end += count
-        return count
+        """Receive into the buffer what there is, see `ReceiveBuffer.fill`."""
+        return self.buffer.fill(self._receive_into)
 
     def _receive_into(self, view: memoryview) -> int:
         if self.socket is None:
@@ -121,7 +92,10 @@ class BoundedSocket(AssociationSocket):
         if isinstance(self.socket, ssl.SSLSocket):
             if not self._is_readable():  # what TLS has decrypted already, or the socket holds
                 raise BlockingIOError
-            return self.socket.recv_into(view)
+            try:
+                return self.socket.recv_into(view)
+            except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                raise BlockingIOError from None
         # a socket with a time-out is non-blocking underneath, and Python's recv_into would poll it before each read
         return os.readv(self.socket.fileno(), [view])
 
@@ -139,8 +113,8 @@ class BoundedSocket(AssociationSocket):
             self._drain()
             return bytearray()
         deadline = time.monotonic() + self._idle_seconds
-        data = bytearray(self.buffered[:nr_bytes])
-        self.consume(len(data))
+        data = bytearray(self.buffer.view[:nr_bytes])
+        self.buffer.consume(len(data))
         while len(data) < nr_bytes:
             left = deadline - time.monotonic()
             if self.socket is None or left <= 0:
@@ -158,10 +132,16 @@ class BoundedSocket(AssociationSocket):
     def _drain(self) -> None:
         """Throw away what the peer still sends: closing before it is read would cut off the A-ABORT sent before."""
         for _ in range(_LONGEST_DRAIN // BUFFER_BYTES):
-            self.drop()
+            self.buffer.drop()
             if not self.fill():
                 break
-        self.drop()
+        self.buffer.drop()
+
+    def shut(self) -> None:
+        """Break the connection; whoever reads next finds it closed."""
+        if self.socket is not None:
+            with suppress(OSError):  # closed by the peer meanwhile
+                self.socket.shutdown(socket.SHUT_RDWR)
 
     def wait(self, wake: socket.socket, seconds: float) -> None:
         """Wait until something can be read here, or `wake` says that there is something to do."""

@@ -1,12 +1,15 @@
 """Where the listener departs from pynetdicom to be fast; `fast_intake = false` leaves it out.
 
-Three things, and why:
+Four things, and why:
 
 - pynetdicom's two reactors sleep a millisecond in each turn, which is most of what an instance costs it. Here the
   network's reactor waits for the socket, and the association's for something to have happened. Both loops stay
   pynetdicom's own: what they call in each turn is made to wait.
 - The data set of a plain C-STORE goes from one reused buffer to the spool's file and is answered in the same thread.
   pynetdicom copies each PDU several times, gathers the data set, and hands it from thread to thread.
+- Where there are receivers (`dicom_listener.receiving`), one of them does that, in a process of its own: threads of one
+  process wait for each other. It gets the connection as soon as a plain C-STORE request comes, and gives it back when
+  something else does.
 - Everything else, in whatever order it comes, is left in the buffer for pynetdicom's own reading and state machine.
   Its state does not change while data sets arrive (PS3.8 table 9-10: Sta6, Evt10, DT-2), so it misses nothing.
 
@@ -14,7 +17,9 @@ It relies on internals of pynetdicom; tests/unit/dicom_listener/test_pynetdicom_
 """
 
 import queue
+import select
 import socket
+import ssl
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -23,7 +28,7 @@ from typing import Any, cast
 from pynetdicom.association import Association
 from pynetdicom.dul import DULServiceProvider
 from pynetdicom.pdu import A_ASSOCIATE_AC
-from pynetdicom.pdu_primitives import A_ASSOCIATE
+from pynetdicom.pdu_primitives import A_ABORT, A_ASSOCIATE, A_P_ABORT
 from pynetdicom.timer import Timer
 
 from dicom_listener.association_report import Tally
@@ -31,7 +36,11 @@ from dicom_listener.network.bounded_association import AssociationBounds
 from dicom_listener.network.bounded_messages import INVALID_PDU
 from dicom_listener.network.bounded_socket import CLOSING, MAXIMUM_PDU_BYTES, BoundedSocket, MonotonicTimer
 from dicom_listener.network.fast_negotiation import Sifted, sift
-from dicom_listener.network.plain_store import AcceptedContext, Next, PlainStores, StorePeer
+from dicom_listener.receiving.accepted_context import AcceptedContext
+from dicom_listener.receiving.messages import GivenBack, HandOver, Return
+from dicom_listener.receiving.plain_store import PlainStores, StorePeer
+from dicom_listener.receiving.receivers import HandedOver, Receivers
+from dicom_listener.receiving.store_loop import LoopEnd, take_stores
 from dicom_listener.store_service import StoreService
 
 _ESTABLISHED = "Sta6"
@@ -39,6 +48,9 @@ _A_ASSOCIATE_RQ = 0x01
 _UNTIL_SOMETHING_HAPPENS = 3600.0
 _TIMER_GRAIN = 0.001
 """Timers expire when less than nothing is left, so a wait ends a little later."""
+
+ReceiverOf = Callable[[socket.socket, bytes, Callable[[], None]], HandedOver | None]
+"""Hands a connection, with what it has brought, to a receiver; the last is called when it is back."""
 
 
 class ActivityGate(threading.Event):
@@ -90,10 +102,14 @@ class WakingQueue(queue.Queue[Any]):
 class FastProvider(DULServiceProvider):
     """pynetdicom's upper layer provider, which waits for events and takes plain C-STORE requests itself."""
 
-    def __init__(self, association: Association, make_stores: Callable[[], PlainStores]) -> None:
-        """`make_stores` is called once the association is established."""
+    def __init__(
+        self, association: Association, make_stores: Callable[[], PlainStores], receiving: ReceiverOf | None
+    ) -> None:
+        """`make_stores` is called once the association is established; `receiving` hands it over where it may."""
         super().__init__(association)
-        self.gate = ActivityGate(lambda: _seconds_left(self._idle_timer))
+        self.gate = ActivityGate(self._seconds_until_idle)
+        self._receiving = receiving
+        self._handed_over: HandedOver | None = None
         self.to_provider_queue = WakingQueue(self._wake)
         self._run_loop_delay = 0  # the wait is in `_process_recv_primitive`
         self._wakers: tuple[socket.socket, socket.socket] | None = None
@@ -124,7 +140,13 @@ class FastProvider(DULServiceProvider):
 
     def idle_timer_expired(self) -> bool:
         """Whether the peer was idle for too long; while we store what it sent, e.g. on a slow disk, it is not."""
-        return not self._is_taking and bool(super().idle_timer_expired())
+        if self._is_taking or self._handed_over is not None:
+            return False
+        return bool(super().idle_timer_expired())
+
+    def _seconds_until_idle(self) -> float:
+        # a receiver that has the connection looks at that itself
+        return _UNTIL_SOMETHING_HAPPENS if self._handed_over is not None else _seconds_left(self._idle_timer)
 
     def kill_dul(self) -> None:
         """End the reactor."""
@@ -147,6 +169,7 @@ class FastProvider(DULServiceProvider):
         if not self._was_quiet:
             self.gate.notify()
         self._was_quiet = False
+        self._wait_for_return()
         if self._has_nothing_to_do():
             self._wait()
         return bool(super()._process_recv_primitive())
@@ -164,7 +187,7 @@ class FastProvider(DULServiceProvider):
             and self.state_machine.current_state != CLOSING  # there pynetdicom closes once nothing more can be read
             and self.event_queue.empty()
             and self.to_provider_queue.empty()
-            and not self._connection.buffered
+            and not self._connection.buffer
         )
 
     def _decode_pdu(self, bytestream: bytearray) -> Any:  # noqa: ANN401 (pynetdicom ships no types)
@@ -195,56 +218,127 @@ class FastProvider(DULServiceProvider):
     def _take_plain_stores(self) -> bool:
         """Take what are plain C-STORE requests; False when what follows, if anything, is pynetdicom's."""
         stores = self._stores = self._stores or self._make_stores()
-        while not self._kill_thread and self.to_provider_queue.empty() and self.event_queue.empty():
-            n_pdus = stores.n_pdus
-            self._is_taking = True
-            turn = stores.take(self._connection.buffered)
-            self._connection.consume(turn.taken)
-            if turn.answer:
-                self._connection.send(turn.answer)
-                stores.prepare()
-            if turn.answer or stores.n_pdus != n_pdus:
-                self._idle_timer.restart()  # whole PDUs only: bytes that dribble do not count
-            self._is_taking = False
-            if turn.next is Next.VIOLATION:
-                self._connection.drop()
-                self.event_queue.put(INVALID_PDU)
+        stores.hands_over = self._receiving is not None
+        end = self._take(stores)
+        if end is LoopEnd.HAND_OVER:
+            if self._hand_over():
                 return True
-            if turn.next is Next.NOT_PLAIN:
-                return False
-            if turn.next is Next.WAIT:
-                received = self._connection.fill()
-                if received == 0:  # pynetdicom finds the connection closed
-                    stores.discard()
-                    return False
-                if received is None:
-                    self._wait()  # here, not in the next turn: each costs as much as a fragment
+            stores.hands_over = False
+            end = self._take(stores)
+        if end is LoopEnd.VIOLATION:
+            self._end_for_violation()
+        return end in {LoopEnd.STOPPED, LoopEnd.VIOLATION}
+
+    def _take(self, stores: PlainStores) -> LoopEnd:
+        self._is_taking = True
+        try:
+            return take_stores(
+                self._connection,
+                stores,
+                may_go_on=self._may_go_on,
+                wait=self._wait_while_not_taking,
+                on_progress=self._idle_timer.restart,
+            )
+        finally:
+            self._is_taking = False
+
+    def _may_go_on(self) -> bool:
+        return not self._kill_thread and self.to_provider_queue.empty() and self.event_queue.empty()
+
+    def _wait_while_not_taking(self) -> None:
+        self._is_taking = False
+        self._wait()
+        self._is_taking = True
+
+    def _end_for_violation(self) -> None:
+        self._connection.buffer.drop()
+        self.event_queue.put(INVALID_PDU)
+
+    def _hand_over(self) -> bool:
+        """Let a receiver take what follows; False when none can."""
+        connection = self._connection
+        if self._receiving is None or connection.socket is None or isinstance(connection.socket, ssl.SSLSocket):
+            return False  # what TLS holds is in this process's memory
+        self._handed_over = self._receiving(connection.socket, bytes(connection.buffer.view), self._wake)
+        if self._handed_over is None:
+            return False
+        connection.buffer.drop()
         return True
+
+    def _wait_for_return(self) -> None:
+        """While a receiver has the connection nothing is read or sent here; whoever wants to, gets it back first."""
+        while (handed_over := self._handed_over) is not None:
+            if handed_over.returned is not None:
+                self._handed_over = None
+                self._take_back(handed_over.returned)
+            elif self._kill_thread or not self.event_queue.empty() or self._is_to_abort():
+                handed_over.recall(at_once=True)
+            elif not self.to_provider_queue.empty():
+                handed_over.recall(at_once=False)
+            if self._handed_over is not None:
+                self._wait_for_waking()
+
+    def _is_to_abort(self) -> bool:
+        with self.to_provider_queue.mutex:
+            return any(isinstance(one, A_ABORT | A_P_ABORT) for one in self.to_provider_queue.queue)
+
+    def _wait_for_waking(self) -> None:
+        assert self._wakers is not None  # noqa: S101 (the reactor runs)
+        poll = select.poll()
+        poll.register(self._wakers[0], select.POLLIN)
+        poll.poll()
+        with suppress(OSError):
+            self._wakers[0].recv(4096)
+
+    def _take_back(self, given_back: GivenBack) -> None:
+        self._connection.buffer.put_back(given_back.received)
+        if given_back.why is Return.VIOLATION:
+            self._end_for_violation()
+        elif given_back.why is Return.LOST:
+            self._connection.shut()  # what the peer sent last may be half stored: it has to send it again
+        if given_back.why is not Return.IDLE:  # then the timer has expired meanwhile
+            self._idle_timer.restart()
 
 
 def _seconds_left(timer: Timer) -> float:
     return cast(MonotonicTimer, timer).seconds_left(_UNTIL_SOMETHING_HAPPENS) + _TIMER_GRAIN
 
 
-def make_fast(association: Association, service: StoreService, tally: Tally, bounds: AssociationBounds) -> None:
+def make_fast(
+    association: Association,
+    service: StoreService,
+    tally: Tally,
+    bounds: AssociationBounds,
+    receivers: Receivers | None = None,
+) -> None:
     """Give an association that was not started yet the fast provider; its socket is to be set afterwards."""
 
-    def make_stores() -> PlainStores:
+    def peer() -> StorePeer:
         requested = cast(A_ASSOCIATE, association.requestor.primitive)
-        peer = StorePeer(
+        return StorePeer(
             calling_ae_title=association.requestor.ae_title.strip(),
             called_ae_title=requested.called_ae_title.strip(),
             contexts=lambda context_id: _accepted(association, context_id),
         )
+
+    def make_stores() -> PlainStores:
         return PlainStores(
             service,
-            peer,
+            peer(),
             tally,
             maximum_pdu_bytes=MAXIMUM_PDU_BYTES,
             maximum_instance_bytes=bounds.maximum_instance_bytes,
         )
 
-    association.dul = FastProvider(association, make_stores)
+    def hand_over(connection: socket.socket, received: bytes, on_return: Callable[[], None]) -> HandedOver | None:
+        assert receivers is not None  # noqa: S101 (not called otherwise)
+        who = peer()
+        found = {context_id: who.contexts(context_id) for context_id in association._accepted_cx}
+        contexts = {context_id: context for context_id, context in found.items() if context is not None}
+        message = HandOver(0, who.calling_ae_title, who.called_ae_title, contexts, received)
+        return receivers.hand_over(connection, message, tally, on_return)
+
+    association.dul = FastProvider(association, make_stores, None if receivers is None else hand_over)
     association._reactor_checkpoint = association.dul.gate
 
 

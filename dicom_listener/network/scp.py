@@ -19,6 +19,7 @@ from dicom_listener.association_report import AssociationReport, Connections
 from dicom_listener.network.associations import ConnectionHandler, ListenerRoom, ListenerServer
 from dicom_listener.network.bounded_association import AssociationBounds
 from dicom_listener.network.bounded_messages import SpooledDataSet, store_request
+from dicom_listener.network.bounded_socket import MAXIMUM_PDU_BYTES
 from dicom_listener.network.dimse_services import DimseService
 from dicom_listener.network.doorkeeper import Doorkeeper
 from dicom_listener.network.listening_port import ListenerAE, ListeningPort
@@ -27,6 +28,8 @@ from dicom_listener.network.scp_settings import ScpSettings as ScpSettings  # no
 from dicom_listener.network.tls import make_context
 from dicom_listener.network.tls_files import validity
 from dicom_listener.network.transfer_syntaxes import UNCOMPRESSED
+from dicom_listener.receiving.messages import ReceiverSettings
+from dicom_listener.receiving.receivers import Receivers
 from dicom_listener.spool.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from dicom_listener.spool.spool import Spool
 from dicom_listener.store_service import SUCCESS, StoreService
@@ -71,6 +74,7 @@ class StorageScp:
         self._settings = settings or ScpSettings()
         self._services = tuple(services)
         self._connections: OpenConnections | None = None
+        self._receivers: Receivers | None = None
         self._ports: list[ListeningPort] = []
 
     @property
@@ -99,6 +103,7 @@ class StorageScp:
         """Bind the ports and serve in threads of its own.
 
         Raises:
+            ReceiverError: the processes that receive do not start.
             PortError: an address cannot be bound.
             TlsError: certificate, key or trusted certificates cannot be used.
         """
@@ -113,12 +118,15 @@ class StorageScp:
         if settings.tls is not None:
             wanted.append((settings.tls_port, make_context(settings.tls)))
         with ExitStack() as bound:
+            if room.receivers is not None:
+                room.receivers.start()
+                bound.callback(room.receivers.stop)
             ports: list[ListeningPort] = []
             for number, tls in wanted:
                 ports.append(ListeningPort(partial(self._make_server, room, tls), host, number))
                 bound.callback(ports[-1].stop)
             bound.pop_all()
-        self._connections, self._ports = room.connections, ports
+        self._connections, self._ports, self._receivers = room.connections, ports, room.receivers
         if settings.tls is not None:
             found = validity(settings.tls.certificate, settings.tls.key, dt.datetime.now(dt.UTC))
             level = logging.ERROR if found.is_bad else logging.WARNING if found.is_worrying else logging.INFO
@@ -138,7 +146,9 @@ class StorageScp:
             port.stop()
         if not self._connections.abort_all(self._settings.stop_seconds):
             LOGGER.warning("some associations did not end within %g s", self._settings.stop_seconds)
-        self._connections, self._ports = None, []
+        if self._receivers is not None:
+            self._receivers.stop()
+        self._connections, self._ports, self._receivers = None, [], None
 
     def _make_room(self) -> ListenerRoom:
         settings = self._settings
@@ -148,8 +158,23 @@ class StorageScp:
             bounds=AssociationBounds(settings.idle_seconds, settings.maximum_instance_bytes),
             service=self._service,
             is_fast=settings.fast_intake,
+            receivers=self._make_receivers(),
             on_association_end=self._on_association_end or _tell_nobody,
         )
+
+    def _make_receivers(self) -> Receivers | None:
+        settings, spool = self._settings, self._service.spool
+        if settings.receivers == 0 or not settings.fast_intake:
+            return None
+        told = ReceiverSettings(
+            root=spool.root.absolute(),
+            high_watermark=spool.high_watermark,
+            minimum_free_bytes=spool.minimum_free_bytes,
+            maximum_pdu_bytes=MAXIMUM_PDU_BYTES,
+            maximum_instance_bytes=settings.maximum_instance_bytes,
+            idle_seconds=settings.idle_seconds,
+        )
+        return Receivers(told, settings.receivers, self._service.note)
 
     def _make_server(self, room: ListenerRoom, tls: ssl.SSLContext | None, address: tuple[str, int]) -> ListenerServer:
         settings = self._settings

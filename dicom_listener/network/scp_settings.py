@@ -51,6 +51,8 @@ class ScpSettings:
     """An association that sends a longer data set is aborted."""
     fast_intake: bool = True
     """Take plain C-STORE requests past pynetdicom, see `dicom_listener.network.fast_intake`."""
+    receivers: int = 0
+    """How many processes take them; 0: threads of this process do."""
     tls: TlsSettings | None = None
     """Speak TLS on a port of its own."""
     tls_port: int = 2762

@@ -73,8 +73,8 @@ class Spool:
             SpoolError: the folder cannot be created or written.
         """
         self.root = root
-        self._high_watermark = high_watermark
-        self._minimum_free_bytes = minimum_free_bytes
+        self.high_watermark = high_watermark
+        self.minimum_free_bytes = minimum_free_bytes
         self._incoming = root / ".incoming"
         self._purging = root / ".purging"
         self._shelf = Shelf(root)
@@ -162,10 +162,10 @@ class Spool:
         return SpoolDisk(share, free, self._refusal(share, free))
 
     def _refusal(self, share: float, free: int) -> str | None:
-        if share >= self._high_watermark:
-            return f"the disk of the spool {self.root} is {share:.0%} full (high_watermark {self._high_watermark:.0%})"
-        if free < self._minimum_free_bytes:
-            limit = f"minimum_free_bytes {self._minimum_free_bytes}"
+        if share >= self.high_watermark:
+            return f"the disk of the spool {self.root} is {share:.0%} full (high_watermark {self.high_watermark:.0%})"
+        if free < self.minimum_free_bytes:
+            limit = f"minimum_free_bytes {self.minimum_free_bytes}"
             return f"the disk of the spool {self.root} has {free} bytes left ({limit})"
         return None
 

@@ -219,11 +219,11 @@ def test_over_the_watermark_is_refused_and_taken_again_when_there_is_room(
 ) -> None:
     usage = shutil.disk_usage
     monkeypatch.setattr(shutil, "disk_usage", lambda path: replace_free(usage(path)))
-    room.spool._high_watermark = 0.9  # (a test of the real limit needs a disk of its own: acceptance has one)
+    room.spool.high_watermark = 0.9  # (a test of the real limit needs a disk of its own: acceptance has one)
     assert room.way.send(*instance(1)) == OUT_OF_RESOURCES
     assert room.told == []
     monkeypatch.undo()
-    room.spool._high_watermark = 1.1
+    room.spool.high_watermark = 1.1
     assert room.way.send(*instance(1)) == SUCCESS
     assert room.kept() == {uid(1): instance(1)[1]}
 

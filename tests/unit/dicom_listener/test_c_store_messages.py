@@ -8,7 +8,7 @@ from pynetdicom.dimse_messages import C_ECHO_RQ, C_STORE_RQ, DIMSEMessage
 from pynetdicom.dimse_primitives import C_ECHO, C_STORE
 from pynetdicom.pdu import P_DATA_TF
 
-from dicom_listener.network.c_store_messages import CStoreRequest, decode_c_store_request, encode_c_store_response
+from dicom_listener.receiving.c_store_messages import CStoreRequest, decode_c_store_request, encode_c_store_response
 
 UIDS = st.from_regex(r"[1-9](\.[1-9][0-9]{0,4}){1,9}", fullmatch=True)
 COMMENTS = st.text("abc ,DEF", max_size=64).map(str.strip)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dicom_listener.network.data_set_stream import DataSetStream, StreamState
+from dicom_listener.receiving.data_set_stream import DataSetStream, StreamState
 
 CONTEXT = 5
 MAXIMUM = 1000

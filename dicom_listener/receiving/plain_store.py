@@ -10,7 +10,8 @@ from enum import Enum, auto
 from typing import NamedTuple
 
 from dicom_listener.association_report import Tally
-from dicom_listener.network.c_store_messages import (
+from dicom_listener.receiving.accepted_context import AcceptedContext
+from dicom_listener.receiving.c_store_messages import (
     COMMAND_AND_LAST,
     P_DATA_TF,
     PDU_HEADER,
@@ -19,7 +20,7 @@ from dicom_listener.network.c_store_messages import (
     decode_c_store_request,
     encode_c_store_response,
 )
-from dicom_listener.network.data_set_stream import DataSetStream, StreamState
+from dicom_listener.receiving.data_set_stream import DataSetStream, StreamState
 from dicom_listener.spool.drafts import Draft
 from dicom_listener.store_service import Reception, StoreService
 from dicom_listener.stored import StoreRequest
@@ -40,6 +41,8 @@ class Next(Enum):
     """Offer them again when more have come."""
     NOT_PLAIN = auto()
     """They are something else, beginning with a PDU: someone else's."""
+    HAND_OVER = auto()
+    """They are a plain C-STORE request, and those are taken elsewhere."""
     VIOLATION = auto()
     """Nothing can be made of them; end the association."""
 
@@ -51,14 +54,6 @@ class Turn(NamedTuple):
     next: Next
     answer: bytes = b""
     """PDU to be sent to the peer."""
-
-
-@dataclass(frozen=True, slots=True)
-class AcceptedContext:
-    """A presentation context on which a C-STORE may come."""
-
-    sop_class_uid: str
-    transfer_syntax_uid: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +93,16 @@ class PlainStores:
         self._maximum_pdu_bytes = maximum_pdu_bytes
         self._maximum_instance_bytes = maximum_instance_bytes
         self._arriving: _Arriving | None = None
+        self.hands_over = False
+        """Whether requests are found and left, for somebody else to take."""
         self._n_pdus_before = 0
         self._draft: Draft | None = None
         self._answered: Reception | None = None
+
+    @property
+    def is_between(self) -> bool:
+        """Whether no data set is on its way."""
+        return self._arriving is None
 
     @property
     def n_pdus(self) -> int:
@@ -155,6 +157,8 @@ class PlainStores:
         request = decode_c_store_request(bytes(view[_HEADERS_BYTES:end]))
         if context is None or request is None:
             return Turn(0, Next.NOT_PLAIN)
+        if self.hands_over:
+            return Turn(0, Next.HAND_OVER)
         stream = DataSetStream(context_id, pdu_left=pdu_left, maximum_pdu_bytes=self._maximum_pdu_bytes)
         self._arriving = _Arriving(request, context_id, stream, self._receive(request, context))
         return Turn(end, Next.GO_ON)

@@ -6,7 +6,7 @@ Pieces may begin and end anywhere: what a socket happens to hold is fed as it co
 from collections.abc import Callable
 from enum import Enum, auto
 
-from dicom_listener.network.c_store_messages import P_DATA_TF, PDU_HEADER, PDV_HEADER
+from dicom_listener.receiving.c_store_messages import P_DATA_TF, PDU_HEADER, PDV_HEADER
 
 _COMMAND_BIT = 0b01
 _LAST_BIT = 0b10

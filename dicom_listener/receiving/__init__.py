@@ -1,0 +1,1 @@
+"""Plain C-STORE requests, from the connection to the spool; knows nothing of pynetdicom."""

@@ -1,0 +1,48 @@
+"""Starts receivers: a process that has read all code and makes a copy of itself for each one it is asked for.
+
+`python -m dicom_listener.receiving DESCRIPTOR`; the listener runs it. A copy is there in a millisecond and shares the
+memory; a process of its own would read the code again, which takes a third of a second.
+"""
+
+import gc
+import os
+import signal
+import socket
+import sys
+from typing import NoReturn
+
+from dicom_listener.receiving.channel import Channel
+from dicom_listener.receiving.receiver import ignore_signals, run_receiver
+
+
+def main() -> None:
+    """Wait for descriptors of channels, and start a receiver for each, until the listener is gone."""
+    if len(sys.argv) != 2 or not sys.argv[1].isdecimal():
+        sys.exit("segwatch starts this by itself; run: segwatch listen")
+    ignore_signals()
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those that ended
+    gc.collect()
+    gc.freeze()  # a collection would write to what is shared
+    with socket.socket(fileno=int(sys.argv[1])) as wanted:
+        while True:
+            data, descriptors, _, _ = socket.recv_fds(wanted, 1, 1)
+            if not data:
+                return
+            if os.fork() == 0:
+                _be_receiver(wanted, descriptors[0])
+            os.close(descriptors[0])
+
+
+def _be_receiver(wanted: socket.socket, descriptor: int) -> NoReturn:
+    """In the copy: nothing of what follows in the original may run here."""
+    status = 1
+    try:
+        wanted.close()
+        run_receiver(Channel.of_descriptor(descriptor))
+        status = 0
+    finally:
+        os._exit(status)
+
+
+if __name__ == "__main__":
+    main()

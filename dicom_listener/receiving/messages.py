@@ -1,0 +1,199 @@
+"""What the listener and its receivers tell each other, as records and as bytes. Pure.
+
+A message is one line of JSON, and behind it what a connection had brought, as it came.
+"""
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum, auto
+from pathlib import Path
+from typing import Any
+
+from dicom_listener.receiving.accepted_context import AcceptedContext
+from dicom_listener.series import ReceivedInstance
+from dicom_listener.stored import StoredInstance, StoreOutcome
+
+
+class Return(StrEnum):
+    """Why a receiver gives a connection back."""
+
+    NOT_PLAIN = auto()
+    """What it brought begins with a PDU that is no plain C-STORE request."""
+    VIOLATION = auto()
+    """What it brought is no DICOM any more."""
+    CLOSED = auto()
+    """The peer closed, or the connection broke."""
+    IDLE = auto()
+    """The peer was silent for too long."""
+    RECALLED = auto()
+    """It was asked to."""
+    LOST = auto()
+    """The receiver ended; its connections are in the middle of something that nobody knows."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiverSettings:
+    """What a receiver is told before anything else."""
+
+    root: Path
+    """The spool."""
+    high_watermark: float
+    minimum_free_bytes: int
+    maximum_pdu_bytes: int
+    maximum_instance_bytes: int
+    idle_seconds: float
+    log_level: int = logging.INFO
+    """Of `logging`: what is less is not told."""
+
+
+@dataclass(frozen=True, slots=True)
+class HandOver:
+    """A connection for a receiver; its descriptor comes with the message."""
+
+    number: int
+    """By which both sides know it."""
+    calling_ae_title: str
+    called_ae_title: str
+    contexts: Mapping[int, AcceptedContext]
+    """By presentation context ID."""
+    received: bytes
+    """What it has brought and nobody has taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """The listener wants a connection back."""
+
+    number: int
+    at_once: bool
+    """Even in the middle of a data set, which is dropped; otherwise behind it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An instance is durable, and its sender not told yet."""
+
+    number: int
+    stored: StoredInstance
+
+
+@dataclass(frozen=True, slots=True)
+class GivenBack:
+    """A receiver has closed its descriptor of a connection and does nothing with it any more."""
+
+    number: int
+    why: Return
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """Instances that were not stored, as in `Tally`."""
+    statuses: Mapping[int, int] = field(default_factory=dict)
+    """DIMSE statuses other than Success, as in `Tally`."""
+    received: bytes = b""
+    """What the connection had brought and nobody has taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """Something for the listener's log."""
+
+    logger: str
+    level: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The receiver takes connections."""
+
+    process_id: int
+
+
+Message = ReceiverSettings | HandOver | Recall | Stored | GivenBack | LogLine | Ready
+
+
+def encode(message: Message) -> bytes:
+    """Encode a message; the opposite of `decode`."""
+    received = b""
+    match message:
+        case Stored(number, stored):
+            fields = [number, _stored_fields(stored)]
+        case HandOver():
+            contexts = [
+                [number, one.sop_class_uid, one.transfer_syntax_uid] for number, one in message.contexts.items()
+            ]
+            fields = [message.number, message.calling_ae_title, message.called_ae_title, contexts]
+            received = message.received
+        case GivenBack():
+            fields = [message.number, message.why, dict(message.counts), list(message.statuses.items())]
+            received = message.received
+        case Recall(number, at_once):
+            fields = [number, at_once]
+        case LogLine(logger, level, text):
+            fields = [logger, level, text]
+        case Ready(process_id):
+            fields = [process_id]
+        case ReceiverSettings():
+            fields = [
+                str(message.root),
+                message.high_watermark,
+                message.minimum_free_bytes,
+                message.maximum_pdu_bytes,
+                message.maximum_instance_bytes,
+                message.idle_seconds,
+                message.log_level,
+            ]
+    return json.dumps([type(message).__name__, *fields]).encode() + b"\n" + received
+
+
+def decode(data: bytes) -> Message:
+    """Decode a message. Raises `ValueError`: it is none."""
+    line, _, received = data.partition(b"\n")
+    try:
+        kind, *fields = json.loads(line)
+        return _DECODERS[kind](fields, received)
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise ValueError("not a message of a receiver") from error
+
+
+def _stored_fields(stored: StoredInstance) -> list[Any]:
+    one = stored.instance
+    return [
+        one.sop_instance_uid,
+        one.sop_class_uid,
+        one.transfer_syntax_uid,
+        one.study_instance_uid,
+        one.series_instance_uid,
+        str(one.path),
+        one.size_bytes,
+        stored.series_key,
+        stored.calling_ae_title,
+        stored.outcome,
+    ]
+
+
+def _stored(fields: list[Any], _received: bytes) -> Stored:
+    number, (instance, sop_class, syntax, study, series, path, size, key, calling, outcome) = fields
+    received = ReceivedInstance(instance, sop_class, syntax, study, series, Path(path), size)
+    return Stored(number, StoredInstance(received, key, calling, StoreOutcome(outcome)))
+
+
+def _hand_over(fields: list[Any], received: bytes) -> HandOver:
+    number, calling, called, contexts = fields
+    return HandOver(number, calling, called, {one: AcceptedContext(*rest) for one, *rest in contexts}, received)
+
+
+def _given_back(fields: list[Any], received: bytes) -> GivenBack:
+    number, why, counts, statuses = fields
+    return GivenBack(number, Return(why), counts, dict(statuses), received)
+
+
+_DECODERS: dict[str, Callable[[list[Any], bytes], Message]] = {
+    "Stored": _stored,
+    "HandOver": _hand_over,
+    "GivenBack": _given_back,
+    "Recall": lambda fields, _received: Recall(*fields),
+    "LogLine": lambda fields, _received: LogLine(*fields),
+    "Ready": lambda fields, _received: Ready(*fields),
+    "ReceiverSettings": lambda fields, _received: ReceiverSettings(Path(fields[0]), *fields[1:]),
+}

@@ -1,0 +1,66 @@
+"""What a connection has brought and nobody has taken yet."""
+
+from collections.abc import Callable
+
+BUFFER_BYTES = 64 * 1024
+"""Larger ones were measured slower, they do not stay in the processor's cache."""
+
+
+class ReceiveBuffer:
+    """One reused piece of memory, made when something comes; for one thread at a time."""
+
+    def __init__(self) -> None:
+        self._memory: bytearray | None = None
+        self._start = self._end = 0
+
+    def __len__(self) -> int:
+        return self._end - self._start
+
+    @property
+    def view(self) -> memoryview:
+        """What was received and not taken; valid until the next call."""
+        return memoryview(self._memory or b"")[self._start : self._end]
+
+    def consume(self, n_bytes: int) -> None:
+        """Take bytes from the front."""
+        self._start += n_bytes
+
+    def drop(self) -> None:
+        """Forget what was received and not taken."""
+        self._start = self._end = 0
+
+    def put_back(self, data: bytes) -> None:
+        """Put in what another buffer of this kind held; this one is empty."""
+        self.drop()
+        memory = self._take_memory()
+        memory[: len(data)] = data
+        self._end = len(data)
+
+    def fill(self, receive_into: Callable[[memoryview], int]) -> int | None:
+        """Receive what there is.
+
+        Args:
+            receive_into: reads into a view and returns how much; raises BlockingIOError when there is nothing yet, and
+                another OSError when the connection broke.
+
+        Returns:
+            The number of bytes; 0 when the peer closed or the connection broke; None when nothing is there yet.
+        """
+        memory = self._take_memory()
+        if self._start:
+            rest = self._end - self._start
+            memory[:rest] = memory[self._start : self._end]
+            self._start, self._end = 0, rest
+        try:
+            count = receive_into(memoryview(memory)[self._end :])
+        except BlockingIOError:
+            return None
+        except OSError:
+            return 0
+        self._end += count
+        return count
+
+    def _take_memory(self) -> bytearray:
+        if self._memory is None:
+            self._memory = bytearray(BUFFER_BYTES)
+        return self._memory

@@ -1,0 +1,215 @@
+"""A receiver: the process that takes plain C-STORE requests off the connections which the listener hands to it.
+
+It knows no associations: what it cannot take it gives back, with all that has come. It ends with the listener.
+"""
+
+import logging
+import os
+import select
+import signal
+import socket
+import threading
+import time
+from contextlib import suppress
+
+from dicom_listener.association_report import Tally
+from dicom_listener.errors import SpoolError, in_short
+from dicom_listener.receiving.channel import Channel
+from dicom_listener.receiving.messages import (
+    GivenBack,
+    HandOver,
+    LogLine,
+    Ready,
+    Recall,
+    ReceiverSettings,
+    Return,
+    Stored,
+)
+from dicom_listener.receiving.plain_store import PlainStores, StorePeer
+from dicom_listener.receiving.receive_buffer import ReceiveBuffer
+from dicom_listener.receiving.store_loop import LoopEnd, take_stores
+from dicom_listener.spool.spool import Spool
+from dicom_listener.store_service import StoreService
+from dicom_listener.stored import StoredInstance
+
+LOGGER = logging.getLogger(__name__)
+
+_RETURNS = {
+    LoopEnd.NOT_PLAIN: Return.NOT_PLAIN,
+    LoopEnd.VIOLATION: Return.VIOLATION,
+    LoopEnd.CLOSED: Return.CLOSED,
+}
+
+
+def run_receiver(channel: Channel) -> None:
+    """Be a receiver until the listener ends or closes the channel."""
+    got = channel.receive()
+    if got is None or not isinstance(got[0], ReceiverSettings):
+        return
+    settings = got[0]
+    logging.basicConfig(handlers=[_ToListener(channel)], level=settings.log_level, force=True)
+    try:
+        receiver = Receiver(channel, settings)
+    except SpoolError as error:
+        LOGGER.error("a process that receives instances cannot run: %s", error)
+        return
+    channel.send(Ready(os.getpid()))
+    receiver.run()
+
+
+class Receiver:
+    """The connections of this process, each with a thread of its own."""
+
+    def __init__(self, channel: Channel, settings: ReceiverSettings) -> None:
+        """Raises `SpoolError`: the spool cannot be used."""
+        self._channel = channel
+        self._settings = settings
+        self._spool = Spool(
+            settings.root, high_watermark=settings.high_watermark, minimum_free_bytes=settings.minimum_free_bytes
+        )
+        self._spool.warm_up()
+        self._held: dict[int, HeldConnection] = {}
+        self._lock = threading.Lock()
+
+    def run(self) -> None:
+        """Follow what the listener says, until it is gone."""
+        while (got := self._channel.receive()) is not None:
+            message, descriptor = got
+            if isinstance(message, HandOver) and descriptor is not None:
+                held = HeldConnection(descriptor, message.received, self._settings.idle_seconds)
+                with self._lock:
+                    self._held[message.number] = held
+                threading.Thread(target=self._serve, args=(message, held), daemon=True).start()
+            elif isinstance(message, Recall):
+                with self._lock:
+                    wanted = self._held.get(message.number)
+                if wanted is not None:  # otherwise it is on its way back
+                    wanted.recall(at_once=message.at_once)
+
+    def _serve(self, message: HandOver, held: "HeldConnection") -> None:
+        tally = Tally(time.monotonic())
+        why, rest = Return.LOST, b""
+        try:
+            why, rest = self._take_stores(message, held, tally)
+        except Exception as error:  # noqa: BLE001 (last resort: the listener ends the association)
+            LOGGER.error("a connection was given up: %s", in_short(error))
+        finally:
+            with self._lock:
+                del self._held[message.number]
+                held.close()
+            not_stored = {what: n for what, n in tally.counts.items() if what in {"refused", "failed"}}
+            with suppress(OSError):  # the listener is gone
+                self._channel.send(GivenBack(message.number, why, not_stored, dict(tally.statuses), rest))
+
+    def _take_stores(self, message: HandOver, held: "HeldConnection", tally: Tally) -> tuple[Return, bytes]:
+        def tell(stored: StoredInstance) -> None:
+            self._channel.send(Stored(message.number, stored))
+
+        stores = PlainStores(
+            StoreService(self._spool, tell),
+            StorePeer(message.calling_ae_title, message.called_ae_title, message.contexts.get),
+            tally,
+            maximum_pdu_bytes=self._settings.maximum_pdu_bytes,
+            maximum_instance_bytes=self._settings.maximum_instance_bytes,
+        )
+        try:
+            end = take_stores(
+                held,
+                stores,
+                may_go_on=lambda: held.may_go_on(is_between=stores.is_between),
+                wait=held.wait,
+                on_progress=held.on_progress,
+            )
+        finally:
+            stores.close()
+        if end is LoopEnd.STOPPED:
+            return (Return.IDLE if held.is_idle else Return.RECALLED), bytes(held.buffer.view)
+        return _RETURNS[end], bytes(held.buffer.view)
+
+
+class HeldConnection:
+    """One connection while this process has it."""
+
+    def __init__(self, descriptor: int, received: bytes, idle_seconds: float) -> None:
+        """Take over the descriptor; at most `idle_seconds` are waited for each PDU."""
+        self.buffer = ReceiveBuffer()
+        self.buffer.put_back(received)
+        self._socket = socket.socket(fileno=descriptor)
+        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._idle_seconds = self._idle_left = idle_seconds
+        self._is_wanted = self._is_wanted_at_once = False
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the peer was silent for too long."""
+        return self._idle_left <= 0
+
+    def may_go_on(self, *, is_between: bool) -> bool:
+        """Whether it stays here; `is_between` two data sets it may leave."""
+        return not (self.is_idle or self._is_wanted_at_once or (self._is_wanted and is_between))
+
+    def on_progress(self) -> None:
+        """The peer made progress."""
+        self._idle_left = self._idle_seconds
+
+    def fill(self) -> int | None:
+        """Receive into the buffer what there is, see `ReceiveBuffer.fill`."""
+        return self.buffer.fill(self._receive_into)
+
+    def _receive_into(self, view: memoryview) -> int:
+        # the listener made it non-blocking, and Python's recv_into would poll it before each read
+        return os.readv(self._socket.fileno(), [view])
+
+    def wait(self) -> None:
+        """Wait until something can be read, it is wanted, or the peer was silent for too long."""
+        self._poll(select.POLLIN)
+
+    def send(self, answer: bytes) -> None:
+        """Send a PDU. A connection that takes none is found broken when it is read next."""
+        view = memoryview(answer)
+        with suppress(BrokenPipeError, ConnectionError):
+            while view and not self.is_idle and not self._is_wanted_at_once:
+                try:
+                    view = view[os.write(self._socket.fileno(), view) :]
+                except BlockingIOError:
+                    self._poll(select.POLLOUT)
+
+    def _poll(self, what: int) -> None:
+        poll = select.poll()
+        poll.register(self._socket, what)
+        poll.register(self._wake, select.POLLIN)
+        began = time.monotonic()
+        poll.poll(self._idle_left * 1000)
+        with suppress(BlockingIOError):
+            os.eventfd_read(self._wake)
+        # only this counts: the peer is not idle while we store what it sent, e.g. on a slow disk
+        self._idle_left -= time.monotonic() - began
+
+    def recall(self, *, at_once: bool) -> None:
+        """Give it back, from another thread."""
+        self._is_wanted = True
+        self._is_wanted_at_once = self._is_wanted_at_once or at_once
+        os.eventfd_write(self._wake, 1)
+
+    def close(self) -> None:
+        """Close the descriptors; the connection stays open, for the listener has one too."""
+        self._socket.close()
+        os.close(self._wake)
+
+
+class _ToListener(logging.Handler):
+    """Log lines go to the listener, which knows how and where they are written."""
+
+    def __init__(self, channel: Channel) -> None:
+        super().__init__()
+        self._channel = channel
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with suppress(OSError):  # the listener is gone
+            self._channel.send(LogLine(record.name, record.levelno, record.getMessage()))
+
+
+def ignore_signals() -> None:
+    """What is sent to the whole group is for the listener: it gives its peers time, and then this process ends."""
+    for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(one, signal.SIG_IGN)
