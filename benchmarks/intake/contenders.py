@@ -144,6 +144,9 @@ class Segwatch(Contender):
         self.process.start()
         self.process.wait_for_output('"ready": "listen"')
 
+    def settle(self) -> None:
+        """Nothing to wait for: its receivers stay."""
+
     def end(self, least_bytes: int) -> frozenset[str]:
         """What a spool that is opened after a kill finds: acknowledged is not enough."""
         self.process.kill()

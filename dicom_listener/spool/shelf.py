@@ -3,13 +3,13 @@
 import hashlib
 import logging
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
 from dicom_listener.errors import InvalidInstanceError, SpoolError
 from dicom_listener.series import ReceivedInstance, series_key
 from dicom_listener.spool.files import PIECE, is_same_content, sync_file, sync_folder
+from dicom_listener.spool.folder_syncs import FolderSyncs
 from dicom_listener.spool.incoming import WholeFile
 from dicom_listener.spool.part10 import read_file_meta
 from dicom_listener.stored import StoredInstance, StoreOutcome
@@ -36,14 +36,11 @@ class Shelf:
         self._root = root
         self._durable_folders: set[str] = set()
         self._folders_lock = threading.Lock()
-        self._syncs = ThreadPoolExecutor(_SYNCS_AT_ONCE, thread_name_prefix="spool-sync")
+        self._syncs = FolderSyncs(_SYNCS_AT_ONCE)
 
     def warm_up(self) -> None:
         """Start the threads that sync folders, so that no sender waits for it, and their number does not change."""
-        everybody = threading.Barrier(_SYNCS_AT_ONCE + 1)
-        for _ in range(_SYNCS_AT_ONCE):
-            self._syncs.submit(everybody.wait)
-        everybody.wait()
+        self._syncs.warm_up()
 
     def place(self, whole: WholeFile) -> StoredInstance:
         """Give the instance its name; the name is durable when this returns.
@@ -89,7 +86,7 @@ class Shelf:
 
     def _make_durable(self, whole: WholeFile, path: Path, outcome: StoreOutcome) -> None:
         """Make content and name durable, both at the same time: one after the other costs a sender twice the wait."""
-        folder = self._syncs.submit(sync_folder, path.parent)
+        folder = self._syncs.begin(path.parent)
         try:
             if outcome is not StoreOutcome.DUPLICATE:
                 whole.sync()
@@ -101,7 +98,7 @@ class Shelf:
                 path.unlink(missing_ok=True)
             raise
         finally:
-            folder.result()
+            folder.wait()
 
     def _name(self, whole: WholeFile, key: str) -> tuple[Path, StoreOutcome]:
         path = instance_path(self._root, key, whole.identifiers.sop_instance_uid)
