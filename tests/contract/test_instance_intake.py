@@ -1,4 +1,4 @@
-"""What every way in promises for an instance, whatever the protocol: C-STORE on both its paths, and STOW-RS."""
+"""What every way in promises for an instance, whatever the protocol: C-STORE on all its paths, and STOW-RS."""
 
 import http.client
 import json
@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import replace
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Protocol
@@ -33,6 +34,7 @@ from tests.unit.dicom_listener.instances import (
     request,
     uid,
 )
+from tests.unit.dicom_listener.listening import INTAKES
 from tests.unit.dicom_listener.stow_pushing import FAILED, MULTIPART, OTHER, REASON, file_of, multipart
 
 JPEG_2000 = "1.2.840.10008.1.2.4.90"
@@ -51,10 +53,9 @@ class WayIn(Protocol):
 class ByCStore:
     """The storage SCP, and a sender that sends what it is given, right or wrong."""
 
-    def __init__(self, spool: Spool, on_stored: Callable[[StoredInstance], None], *, fast: bool) -> None:
-        settings = ScpSettings(fast_intake=fast)
+    def __init__(self, spool: Spool, on_stored: Callable[[StoredInstance], None], **settings: Any) -> None:
         self._scp = StorageScp(
-            spool, ae_title="SEGWATCH", host=LOOPBACK, port=0, on_stored=on_stored, settings=settings
+            spool, ae_title="SEGWATCH", host=LOOPBACK, port=0, on_stored=on_stored, settings=ScpSettings(**settings)
         )
         self._scp.start()
 
@@ -132,8 +133,7 @@ class Room:
 
 
 WAYS: dict[str, Callable[..., WayIn]] = {
-    "C-STORE, fast": lambda spool, told: ByCStore(spool, told, fast=True),
-    "C-STORE, pynetdicom": lambda spool, told: ByCStore(spool, told, fast=False),
+    **{f"C-STORE, {name}": partial(ByCStore, **settings) for name, settings in INTAKES.items()},
     "STOW-RS": ByStow,
 }
 

@@ -14,11 +14,12 @@ from tests.peers.ports import LOOPBACK
 from tests.peers.waiting import wait_until
 from tests.unit.dicom_listener.committing import CommittingListener
 from tests.unit.dicom_listener.instances import EXPLICIT_LITTLE, data_set, uid
+from tests.unit.dicom_listener.listening import INTAKES
 
 CT = str(CTImageStorage)
 
 
-@pytest.fixture(params=[True, False], ids=["fast", "pynetdicom"])
+@pytest.fixture(params=INTAKES.values(), ids=INTAKES)
 def make(
     request: pytest.FixtureRequest, tmp_path: Path, orthanc: Orthanc
 ) -> Iterator[Callable[..., CommittingListener]]:
@@ -26,7 +27,7 @@ def make(
 
     def make(**settings: Any) -> CommittingListener:
         peers = [Peer(orthanc.ae_title, (), LOOPBACK, orthanc.dicom_port)]
-        made.append(CommittingListener(tmp_path, fast_intake=request.param, peers=peers, **settings))
+        made.append(CommittingListener(tmp_path, intake=request.param, peers=peers, **settings))
         return made[-1]
 
     yield make

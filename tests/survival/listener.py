@@ -17,8 +17,9 @@ from tests.peers.ports import LOOPBACK, free_ports
 from tests.peers.processes import ServerProcess
 from tests.peers.waiting import wait_until
 
-INTAKES = ("fast", "pynetdicom")
-"""Our own way for plain C-STORE messages, and pynetdicom's; everything here is run over both."""
+INTAKES = ("receivers", "fast", "pynetdicom")
+"""Our own way for plain C-STORE messages, in processes and in threads, and pynetdicom's; everything is run over all."""
+RECEIVERS = 2
 ARTIM_SECONDS, IDLE_SECONDS = 2.0, 2.0
 """Short, so that what has to wait for them is over soon."""
 START_SECONDS = 120.0
@@ -42,7 +43,8 @@ class AttackedListener:
             "listener.port": self.port,
             "listener.artim_seconds": ARTIM_SECONDS,
             "listener.idle_seconds": IDLE_SECONDS,
-            "listener.fast_intake": intake == "fast",
+            "listener.fast_intake": intake != "pynetdicom",
+            "listener.receivers": RECEIVERS if intake == "receivers" else 0,
             "spool.high_watermark": 0.99,
             "spool.minimum_free_bytes": 0,
             **(changes or {}),

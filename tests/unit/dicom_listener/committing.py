@@ -1,7 +1,7 @@
 """A listener with storage commitment, and a sender made of pynetdicom that asks for it and takes reports."""
 
 import queue
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ class CommittingListener:
         self,
         root: Path,
         *,
-        fast_intake: bool = True,
+        intake: Mapping[str, Any] | None = None,
         peers: Sequence[Peer] = (),
         clock: Any = None,
         maximum_references: int = 10_000,
@@ -67,7 +67,7 @@ class CommittingListener:
             host=LOOPBACK,
             port=0,
             on_stored=lambda _stored: None,
-            settings=ScpSettings(fast_intake=fast_intake),
+            settings=ScpSettings(**(intake or {})),
             services=[service.dimse_service()],
         )
 

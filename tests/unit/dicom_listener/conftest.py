@@ -4,13 +4,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import wraps
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pynetdicom.transport import AssociationSocket
 
 from dicom_listener.network.scp import ScpSettings
 from dicom_listener.stow.settings import StowLimits
-from tests.unit.dicom_listener.listening import Listener
+from tests.unit.dicom_listener.listening import INTAKES, Listener
 from tests.unit.dicom_listener.stow_pushing import Pusher
 from tests.unit.dicom_listener.stow_running import Running
 
@@ -46,18 +47,18 @@ def _senders_hear_a_quick_rejection(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(AssociationSocket, "close", close_as_connected)
 
 
-@pytest.fixture(params=[True, False], ids=["fast", "pynetdicom"])
-def fast_intake(request: pytest.FixtureRequest) -> bool:
-    """Which of the two ways instances take: everything that listens is tested on both."""
-    return bool(request.param)
+@pytest.fixture(params=INTAKES.values(), ids=INTAKES)
+def intake(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """Which way instances take, as settings: everything that listens is tested on all of them."""
+    return dict(request.param)
 
 
 @pytest.fixture
-def listeners(tmp_path: Path, fast_intake: bool) -> Iterator[Callable[..., Listener]]:
+def listeners(tmp_path: Path, intake: dict[str, Any]) -> Iterator[Callable[..., Listener]]:
     made: list[Listener] = []
 
     def make(settings: ScpSettings | None = None) -> Listener:
-        settings = replace(settings or ScpSettings(), fast_intake=fast_intake)
+        settings = replace(settings or ScpSettings(), **intake)
         made.append(Listener(tmp_path / f"spool-{len(made)}", settings))
         return made[-1]
 

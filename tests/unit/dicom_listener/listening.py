@@ -20,6 +20,12 @@ from dicom_listener.spool.spool import Spool
 from dicom_listener.stored import StoredInstance
 from tests.unit.dicom_listener.instances import EXPLICIT_LITTLE
 
+INTAKES: dict[str, dict[str, Any]] = {
+    "receivers": {"fast_intake": True, "receivers": 1},
+    "fast": {"fast_intake": True, "receivers": 0},
+    "pynetdicom": {"fast_intake": False},
+}
+"""The ways that instances take: a process of its own, the association's thread, or pynetdicom. As settings by name."""
 LOOPBACK = "127.0.0.1"
 PATIENCE = 20.0
 

@@ -33,11 +33,11 @@ Make = Callable[..., CommittingListener]
 
 
 @pytest.fixture
-def committing(tmp_path: Path, fast_intake: bool) -> Iterator[Make]:
+def committing(tmp_path: Path, intake: dict[str, Any]) -> Iterator[Make]:
     made: list[CommittingListener] = []
 
     def make(**settings: Any) -> CommittingListener:
-        made.append(CommittingListener(tmp_path, fast_intake=fast_intake, **settings))
+        made.append(CommittingListener(tmp_path, intake=intake, **settings))
         made[-1].start()
         return made[-1]
 
