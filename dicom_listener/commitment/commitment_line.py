@@ -26,7 +26,7 @@ from dicom_listener.commitment.commitment_message import (
     STORAGE_COMMITMENT_PUSH_MODEL,
     event_information,
 )
-from dicom_listener.network.fast_intake import WakingQueue
+from dicom_listener.network.waking import WakingQueue
 
 _N_EVENT_REPORT_RSP = 0x8100
 _N_ACTION_RSP = 0x8130

@@ -16,11 +16,8 @@ Four things, and why:
 It relies on internals of pynetdicom; tests/unit/dicom_listener/test_pynetdicom_internals.py fails when they change.
 """
 
-import queue
 import select
 import socket
-import ssl
-import threading
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, cast
@@ -35,9 +32,11 @@ from dicom_listener.association_report import Tally
 from dicom_listener.network.bounded_association import AssociationBounds
 from dicom_listener.network.bounded_messages import INVALID_PDU
 from dicom_listener.network.bounded_socket import CLOSING, MAXIMUM_PDU_BYTES, BoundedSocket, MonotonicTimer
+from dicom_listener.network.connection_loan import ConnectionLoan, Lend, Urgency
 from dicom_listener.network.fast_negotiation import Sifted, sift
+from dicom_listener.network.waking import ActivityGate, WakingQueue
 from dicom_listener.receiving.accepted_context import AcceptedContext
-from dicom_listener.receiving.messages import GivenBack, HandOver, Return
+from dicom_listener.receiving.messages import HandOver, Return
 from dicom_listener.receiving.plain_store import PlainStores, StorePeer
 from dicom_listener.receiving.receivers import HandedOver, Receivers
 from dicom_listener.receiving.store_loop import LoopEnd, take_stores
@@ -48,68 +47,17 @@ _A_ASSOCIATE_RQ = 0x01
 _UNTIL_SOMETHING_HAPPENS = 3600.0
 _TIMER_GRAIN = 0.001
 """Timers expire when less than nothing is left, so a wait ends a little later."""
-
-ReceiverOf = Callable[[socket.socket, bytes, Callable[[], None]], HandedOver | None]
-"""Hands a connection, with what it has brought, to a receiver; the last is called when it is back."""
-
-
-class ActivityGate(threading.Event):
-    """The association's checkpoint: its loop waits here in each turn, and now also until something happened."""
-
-    def __init__(self, longest_wait: Callable[[], float]) -> None:
-        """`longest_wait` gives the seconds after which the loop must look at its idle timer."""
-        super().__init__()
-        self._activity = threading.Event()
-        self._longest_wait = longest_wait
-        self._has_ended = False
-        self.set()
-
-    def notify(self) -> None:
-        """Something happened."""
-        self._activity.set()
-
-    def end(self) -> None:
-        """Nothing will happen any more: let the loop turn until it sees that the thread which notified it is gone."""
-        self._has_ended = True
-        self._activity.set()
-
-    def set(self) -> None:
-        """Let the loop go on; pynetdicom also calls this when it wants the loop to end."""
-        super().set()
-        self._activity.set()
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Wait until something happened, and until the loop may go on."""
-        self._activity.wait(self._longest_wait())
-        if not self._has_ended:
-            self._activity.clear()
-        return super().wait(timeout)
-
-
-class WakingQueue(queue.Queue[Any]):
-    """A queue whose reader waits elsewhere."""
-
-    def __init__(self, wake: Callable[[], None]) -> None:
-        super().__init__()
-        self.wake = wake
-
-    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:  # noqa: ANN401 (as the base class)
-        """Put an item and wake the reader."""
-        super().put(item, block, timeout)
-        self.wake()
+_ABORTS = (A_ABORT, A_P_ABORT)
 
 
 class FastProvider(DULServiceProvider):
     """pynetdicom's upper layer provider, which waits for events and takes plain C-STORE requests itself."""
 
-    def __init__(
-        self, association: Association, make_stores: Callable[[], PlainStores], receiving: ReceiverOf | None
-    ) -> None:
-        """`make_stores` is called once the association is established; `receiving` hands it over where it may."""
+    def __init__(self, association: Association, make_stores: Callable[[], PlainStores], lend: Lend | None) -> None:
+        """`make_stores` is called once the association is established; `lend` gives its connection to a receiver."""
         super().__init__(association)
         self.gate = ActivityGate(self._seconds_until_idle)
-        self._receiving = receiving
-        self._handed_over: HandedOver | None = None
+        self._loan = ConnectionLoan(lend, self._wake)
         self.to_provider_queue = WakingQueue(self._wake)
         self._run_loop_delay = 0  # the wait is in `_process_recv_primitive`
         self._wakers: tuple[socket.socket, socket.socket] | None = None
@@ -140,13 +88,13 @@ class FastProvider(DULServiceProvider):
 
     def idle_timer_expired(self) -> bool:
         """Whether the peer was idle for too long; while we store what it sent, e.g. on a slow disk, it is not."""
-        if self._is_taking or self._handed_over is not None:
+        if self._is_taking or self._loan.is_out:
             return False
         return bool(super().idle_timer_expired())
 
     def _seconds_until_idle(self) -> float:
         # a receiver that has the connection looks at that itself
-        return _UNTIL_SOMETHING_HAPPENS if self._handed_over is not None else _seconds_left(self._idle_timer)
+        return _UNTIL_SOMETHING_HAPPENS if self._loan.is_out else _seconds_left(self._idle_timer)
 
     def kill_dul(self) -> None:
         """End the reactor."""
@@ -218,10 +166,10 @@ class FastProvider(DULServiceProvider):
     def _take_plain_stores(self) -> bool:
         """Take what are plain C-STORE requests; False when what follows, if anything, is pynetdicom's."""
         stores = self._stores = self._stores or self._make_stores()
-        stores.hands_over = self._receiving is not None
+        stores.hands_over = self._loan.is_possible
         end = self._take(stores)
         if end is LoopEnd.HAND_OVER:
-            if self._hand_over():
+            if self._loan.give(self._connection):
                 return True
             stores.hands_over = False
             end = self._take(stores)
@@ -254,33 +202,27 @@ class FastProvider(DULServiceProvider):
         self._connection.buffer.drop()
         self.event_queue.put(INVALID_PDU)
 
-    def _hand_over(self) -> bool:
-        """Let a receiver take what follows; False when none can."""
-        connection = self._connection
-        if self._receiving is None or connection.socket is None or isinstance(connection.socket, ssl.SSLSocket):
-            return False  # what TLS holds is in this process's memory
-        self._handed_over = self._receiving(connection.socket, bytes(connection.buffer.view), self._wake)
-        if self._handed_over is None:
-            return False
-        connection.buffer.drop()
-        return True
-
     def _wait_for_return(self) -> None:
         """While a receiver has the connection nothing is read or sent here; whoever wants to, gets it back first."""
-        while (handed_over := self._handed_over) is not None:
-            if handed_over.returned is not None:
-                self._handed_over = None
-                self._take_back(handed_over.returned)
-            elif self._kill_thread or not self.event_queue.empty() or self._is_to_abort():
-                handed_over.recall(at_once=True)
-            elif not self.to_provider_queue.empty():
-                handed_over.recall(at_once=False)
-            if self._handed_over is not None:
-                self._wait_for_waking()
+        given_back = self._loan.wait_for_return(self._urgency, self._wait_for_waking)
+        if given_back is None:
+            return
+        self._connection.buffer.put_back(given_back.received)
+        if given_back.why is Return.VIOLATION:
+            self._end_for_violation()
+        elif given_back.why is Return.LOST:
+            self._connection.shut()  # what the peer sent last may be half stored: it has to send it again
+        if given_back.why is not Return.IDLE:  # then the timer has expired meanwhile
+            self._idle_timer.restart()
+        self.gate.notify()
 
-    def _is_to_abort(self) -> bool:
+    def _urgency(self) -> Urgency:
+        """How urgently the connection is wanted by those who want to send something."""
         with self.to_provider_queue.mutex:
-            return any(isinstance(one, A_ABORT | A_P_ABORT) for one in self.to_provider_queue.queue)
+            wanted = list(self.to_provider_queue.queue)
+        if self._kill_thread or not self.event_queue.empty() or any(isinstance(one, _ABORTS) for one in wanted):
+            return Urgency.AT_ONCE
+        return Urgency.BETWEEN_DATA_SETS if wanted else Urgency.NONE
 
     def _wait_for_waking(self) -> None:
         assert self._wakers is not None  # noqa: S101 (the reactor runs)
@@ -289,15 +231,6 @@ class FastProvider(DULServiceProvider):
         poll.poll()
         with suppress(OSError):
             self._wakers[0].recv(4096)
-
-    def _take_back(self, given_back: GivenBack) -> None:
-        self._connection.buffer.put_back(given_back.received)
-        if given_back.why is Return.VIOLATION:
-            self._end_for_violation()
-        elif given_back.why is Return.LOST:
-            self._connection.shut()  # what the peer sent last may be half stored: it has to send it again
-        if given_back.why is not Return.IDLE:  # then the timer has expired meanwhile
-            self._idle_timer.restart()
 
 
 def _seconds_left(timer: Timer) -> float:

@@ -103,7 +103,10 @@ class Receiver:
 
     def _take_stores(self, message: HandOver, held: "HeldConnection", tally: Tally) -> tuple[Return, bytes]:
         def tell(stored: StoredInstance) -> None:
-            self._channel.send(Stored(message.number, stored))
+            try:
+                self._channel.send(Stored(message.number, stored))
+            except OSError:  # the listener is gone: nobody may be answered any more
+                os._exit(1)
 
         stores = PlainStores(
             StoreService(self._spool, tell),

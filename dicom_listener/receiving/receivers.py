@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from dicom_listener.association_report import Tally
-from dicom_listener.errors import ReceiverError
+from dicom_listener.errors import ListenerError, ReceiverError
 from dicom_listener.receiving.channel import Channel
 from dicom_listener.receiving.messages import (
     GivenBack,
@@ -71,11 +71,26 @@ class _Receiver:
 class Receivers:
     """A number of receivers over one spool; for any number of threads."""
 
-    def __init__(self, settings: ReceiverSettings, count: int, note: Callable[[StoredInstance, Tally], None]) -> None:
-        """`note` is told of each durable instance before its sender is answered, with the tally of its association."""
+    def __init__(
+        self,
+        settings: ReceiverSettings,
+        count: int,
+        *,
+        note: Callable[[StoredInstance, Tally], None],
+        tidy_up: Callable[[], object],
+    ) -> None:
+        """Make receivers that do nothing before `start`.
+
+        Args:
+            settings: what each is told.
+            count: how many, at least 1.
+            note: told of each durable instance with the tally of its association, before its sender is answered.
+            tidy_up: called when one has ended by itself: what it left half done is nobody's. May raise `ListenerError`.
+        """
         self._settings = settings
         self._count = count
         self._note = note
+        self._tidy_up = tidy_up
         self._numbers = itertools.count(1)
         self._receivers: list[_Receiver] = []
         self._followers: list[threading.Thread] = []
@@ -194,8 +209,16 @@ class Receivers:
         receiver.channel.close()
         if not self._stop.is_set():
             LOGGER.error("a process that receives instances ended; %d associations end with it", len(lost))
-            if not self._stop.wait(_PAUSE_SECONDS):
-                self._start_one()
+            self._replace_one()
+
+    def _replace_one(self) -> None:
+        if self._stop.wait(_PAUSE_SECONDS):
+            return
+        try:
+            self._tidy_up()
+        except ListenerError as error:
+            LOGGER.error("what a process left half done was not removed: %s", error)
+        self._start_one()
 
     def _take_in(self, receiver: _Receiver, message: Message) -> None:
         match message:

@@ -171,14 +171,24 @@ class Spool:
 
     def recover(self) -> int:
         """Remove what a crash left half done: half-written instances, half-purged series. Returns how many."""
+        n_files = self.remove_abandoned()
+        with disk_errors_in_words(self.root):
+            folders = list(self._purging.iterdir())
+            for folder in folders:
+                shutil.rmtree(folder, ignore_errors=True)
+        return n_files + len(folders)
+
+    def remove_abandoned(self) -> int:
+        """Remove half-written instances of processes that ended, of this or an earlier run. Returns how many.
+
+        Raises:
+            SpoolError: the disk failed.
+        """
         with disk_errors_in_words(self.root):
             files = [path for path in self._incoming.iterdir() if is_abandoned(path)]
             for path in files:
                 path.unlink(missing_ok=True)
-            folders = list(self._purging.iterdir())
-            for folder in folders:
-                shutil.rmtree(folder, ignore_errors=True)
-        return len(files) + len(folders)
+        return len(files)
 
     def series_keys(self) -> list[str]:
         """Keys of the series that have a folder, sorted."""

@@ -19,7 +19,7 @@ from tests.unit.dicom_listener.listening import INTAKES
 CT = str(CTImageStorage)
 
 
-@pytest.fixture(params=INTAKES.values(), ids=INTAKES)
+@pytest.fixture(params=list(INTAKES.values()), ids=list(INTAKES))
 def make(
     request: pytest.FixtureRequest, tmp_path: Path, orthanc: Orthanc
 ) -> Iterator[Callable[..., CommittingListener]]:

@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
+from enum import StrEnum, auto
 from pathlib import Path
 from random import Random
 
@@ -29,8 +30,19 @@ class KillReport:
     problems: list[str] = field(default_factory=list)
 
 
-def kill_many_times(folder: Path, intake: str, *, times: int, seed: int = 1, senders: int = 4) -> KillReport:
-    """Kill the listener so often, and judge what is on the disk."""
+class Victim(StrEnum):
+    """Which process is killed."""
+
+    LISTENER = auto()
+    """And with it all its receivers."""
+    RECEIVER = auto()
+    """One of its receivers alone: the listener goes on, and starts another."""
+
+
+def kill_many_times(
+    folder: Path, intake: str, *, times: int, seed: int = 1, senders: int = 4, victim: Victim = Victim.LISTENER
+) -> KillReport:
+    """Kill the listener or one of its receivers so often, and judge what is on the disk."""
     report, began = KillReport(intake), time.monotonic()
     random = Random(seed)  # noqa: S311 (not a secret)
     changes = {"listener.quiet_seconds": 3600.0, "listener.maximum_wait_seconds": 7200.0, "listener.idle_seconds": 60.0}
@@ -43,12 +55,13 @@ def kill_many_times(folder: Path, intake: str, *, times: int, seed: int = 1, sen
             sender.start()
         checked = [0] * senders
         for _ in range(times):
-            _kill_once(listener, trigger, random, report)
-            for place, sender in enumerate(crew):
-                uids = sender.acknowledged[checked[place] :]
-                checked[place] += len(uids)
-                report.problems += _missing(listener.spool_folder, uids)
-            listener.start()
+            _kill_once(listener, trigger, random, report, victim)
+            if victim is Victim.LISTENER:  # with a receiver alone, the others go on sending: it is judged at the end
+                for place, sender in enumerate(crew):
+                    uids = sender.acknowledged[checked[place] :]
+                    checked[place] += len(uids)
+                    report.problems += _missing(listener.spool_folder, uids)
+                listener.start()
             if not all(sender.is_alive() for sender in crew) or report.problems:
                 break
         for sender in crew:
@@ -69,17 +82,25 @@ def kill_many_times(folder: Path, intake: str, *, times: int, seed: int = 1, sen
     return report
 
 
-def _kill_once(listener: AttackedListener, trigger: Trigger, random: Random, report: KillReport) -> None:
+def _kill_once(
+    listener: AttackedListener, trigger: Trigger, random: Random, report: KillReport, victim: Victim
+) -> None:
     moment = random.choice(("half", "sent", "answered", "any"))
-    trigger.arm(moment, random.randrange(1, 60), listener.running.pid)
+    running = listener.receivers()
+    pid = listener.running.pid if victim is Victim.LISTENER else random.choice(running)
+    trigger.arm(moment, random.randrange(1, 60), pid)
     if moment == "any":
         threading.Event().wait(random.random() * 0.6)
         trigger.kill_now()
     if not trigger.fired.wait(120):
         report.problems.append(f"the moment {moment!r} never came")
+    report.kills[moment] += 1
+    if victim is Victim.RECEIVER:
+        wait_until(lambda: pid not in listener.receivers(), "the receiver is gone", timeout=60)
+        wait_until(lambda: len(listener.receivers()) == len(running), "another receiver is there", timeout=60)
+        return
     with suppress(ProcessLookupError):
         listener.kill()
-    report.kills[moment] += 1
 
 
 def _missing(spool: Path, uids: list[str]) -> list[str]:

@@ -5,7 +5,7 @@ import os
 import shutil
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +74,10 @@ class AttackedListener:
     def kill(self) -> None:
         """SIGKILL."""
         self.running.kill()
+
+    def receivers(self) -> list[int]:
+        """Process ids of its receivers: the processes that its only child started."""
+        return [receiver for starter in children(self.running.pid) for receiver in children(starter)]
 
     def stop(self) -> int:
         """SIGTERM; returns the exit status."""
@@ -210,3 +214,12 @@ def missing_ones(spool: Path, acknowledged: Mapping[str, bytes]) -> list[str]:
 def fingerprint(uid: str, data_set: bytes) -> tuple[str, str]:
     """What `stored_data_sets` gives for an instance."""
     return hashlib.sha256(uid.encode()).hexdigest(), hashlib.sha256(data_set).hexdigest()
+
+
+def children(pid: int) -> list[int]:
+    """Process ids of the children of a process, whichever of its threads started them; none once it has ended."""
+    found: list[int] = []
+    with suppress(FileNotFoundError, ProcessLookupError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            found += map(int, (task / "children").read_text().split())
+    return found

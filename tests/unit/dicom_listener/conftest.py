@@ -47,7 +47,7 @@ def _senders_hear_a_quick_rejection(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(AssociationSocket, "close", close_as_connected)
 
 
-@pytest.fixture(params=INTAKES.values(), ids=INTAKES)
+@pytest.fixture(params=list(INTAKES.values()), ids=list(INTAKES))
 def intake(request: pytest.FixtureRequest) -> dict[str, Any]:
     """Which way instances take, as settings: everything that listens is tested on all of them."""
     return dict(request.param)

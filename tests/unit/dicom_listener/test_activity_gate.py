@@ -2,7 +2,7 @@
 
 import threading
 
-from dicom_listener.network.fast_intake import ActivityGate
+from dicom_listener.network.waking import ActivityGate
 
 LONG = 60.0
 

@@ -15,7 +15,7 @@ from pynetdicom.timer import Timer
 
 from dicom_listener.commitment.commitment import CommitmentReport, Reference
 from dicom_listener.commitment.commitment_line import AssociationLine, OpenLines
-from dicom_listener.network.fast_intake import WakingQueue
+from dicom_listener.network.waking import WakingQueue
 
 REPORT = CommitmentReport("1.2.3", (Reference("1.2", "1.3"),), ())
 

@@ -15,7 +15,8 @@ from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.pdu import A_ABORT_RQ, A_RELEASE_RQ, P_DATA_TF
 
 from dicom_listener.association_report import Tally
-from dicom_listener.receiving.plain_store import AcceptedContext, Next, PlainStores, StorePeer
+from dicom_listener.receiving.accepted_context import AcceptedContext
+from dicom_listener.receiving.plain_store import Next, PlainStores, StorePeer
 from dicom_listener.spool.spool import Spool
 from dicom_listener.store_service import StoreService
 from dicom_listener.stored import StoredInstance, StoreOutcome
