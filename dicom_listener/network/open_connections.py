@@ -15,6 +15,7 @@ from typing import Any
 
 from dicom_listener.association_report import ConnectionRefusal, Connections, Tally
 
+_LOOK_SECONDS = 0.01
 _LONGEST_PAUSE = 1.0
 """Of the accept loop, seconds, while connections that gave way come to their end."""
 
@@ -145,15 +146,16 @@ class OpenConnections:
     def abort_all(self, seconds: float) -> bool:
         """Abort what runs and wait until every connection ended; False when some did not within the time.
 
-        Peers get half the time to take note of the abort; then their connections are cut.
+        Connections are cut once the aborts are sent, after half the time at the latest.
         """
         with self._changed:
             running = list(self._by_association)
             for association in running:
                 if self._is_established(association):
                     association.abort(block=False)  # type: ignore[attr-defined]  # pynetdicom's Association
-            if running:
-                self._changed.wait_for(lambda: not any(map(self._is_established, self._by_association)), seconds / 2)
+            until = time.monotonic() + seconds / 2
+            while not all(map(_is_told, running)) and time.monotonic() < until:
+                self._changed.wait(_LOOK_SECONDS)  # pynetdicom says when it wants to abort, not when it has
             for connection in self._open.values():
                 connection.cut()
             return self._changed.wait_for(lambda: not self._open, seconds / 2)
@@ -161,6 +163,11 @@ class OpenConnections:
     @staticmethod
     def _is_established(association: Any) -> bool:  # noqa: ANN401 (pynetdicom's Association)
         return bool(association.is_established)
+
+
+def _is_told(association: Any) -> bool:  # noqa: ANN401 (pynetdicom's Association)
+    """Whether nothing is to be sent to the peer any more (PS3.8 table 9-10: Sta1, Sta13)."""
+    return association.dul.state_machine.current_state in {"Sta1", "Sta13"}
 
 
 def giving_way(waiting: list[Connection], address: str) -> Connection | None:

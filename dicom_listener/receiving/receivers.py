@@ -3,12 +3,11 @@
 import itertools
 import logging
 import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from queue import Empty, SimpleQueue
 
 from dicom_listener.association_report import Tally
 from dicom_listener.errors import ListenerError, ReceiverError
@@ -24,6 +23,7 @@ from dicom_listener.receiving.messages import (
     Return,
     Stored,
 )
+from dicom_listener.receiving.starter import ReceiverStarter
 from dicom_listener.stored import StoredInstance
 
 LOGGER = logging.getLogger(__name__)
@@ -64,8 +64,8 @@ class _Receiver:
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
         self.held: dict[int, HandedOver] = {}
-        self.process_id = 0
-        self.is_ready = threading.Event()
+        self.process_id: int | None = None
+        """None until it takes connections."""
 
 
 class Receivers:
@@ -93,43 +93,44 @@ class Receivers:
         self._tidy_up = tidy_up
         self._numbers = itertools.count(1)
         self._receivers: list[_Receiver] = []
-        self._followers: list[threading.Thread] = []
+        self._keepers: list[threading.Thread] = []
+        self._first: SimpleQueue[bool] = SimpleQueue()
+        """Of each keeper at its start: whether its receiver is ready."""
         self._lock = threading.Lock()
         self._stop = threading.Event()
-        self._starter: subprocess.Popen[bytes] | None = None
-        self._starter_socket: socket.socket | None = None
+        self._starter = ReceiverStarter()
 
     @property
     def process_ids(self) -> list[int]:
-        """Of the receivers that run."""
+        """Of the receivers that take connections."""
         with self._lock:
-            return [one.process_id for one in self._receivers]
+            return [one.process_id for one in self._receivers if one.process_id is not None]
 
     def start(self) -> None:
         """Start them and wait until they are ready. Raises `ReceiverError`: they do not start."""
         log_level = logging.getLogger("dicom_listener").getEffectiveLevel()
         self._settings = replace(self._settings, log_level=log_level)
         for _ in range(self._count):
-            self._start_one()
-        with self._lock:
-            started = list(self._receivers)
-        if not all(one.is_ready.wait(_START_SECONDS) for one in started) or len(started) < self._count:
+            keeper = threading.Thread(target=self._keep_one, name="receiver", daemon=True)
+            self._keepers.append(keeper)
+            keeper.start()
+        try:
+            is_ready = all(self._first.get(timeout=_START_SECONDS) for _ in self._keepers)
+        except Empty:
+            is_ready = False
+        if not is_ready:
             self.stop()
             raise ReceiverError("the processes that receive instances do not start; see the lines before this one")
 
     def stop(self) -> None:
         """End them; what they still hold comes back as lost."""
-        self._stop.set()
         with self._lock:
-            receivers, followers = list(self._receivers), list(self._followers)
-        for one in receivers:
-            one.channel.shut()
-        for follower in followers:
-            follower.join()
-        if self._starter_socket is not None:
-            self._starter_socket.close()
-        if self._starter is not None:
-            self._starter.wait()
+            self._stop.set()
+            for one in self._receivers:
+                one.channel.shut()
+        for keeper in self._keepers:
+            keeper.join()
+        self._starter.close()
 
     def hand_over(
         self, connection: socket.socket, message: HandOver, tally: Tally, on_return: Callable[[], None]
@@ -144,7 +145,7 @@ class Receivers:
         """
         message = replace(message, number=next(self._numbers))
         with self._lock:
-            ready = [one for one in self._receivers if one.is_ready.is_set()]
+            ready = [one for one in self._receivers if one.process_id is not None]
             if not ready:
                 return None
             receiver = min(ready, key=lambda one: len(one.held))
@@ -158,42 +159,37 @@ class Receivers:
             return None
         return handed_over
 
-    def _start_one(self) -> None:
-        ours, theirs = Channel.pair()
-        receiver = _Receiver(ours)
+    def _keep_one(self) -> None:
+        """See that there is one receiver more, until `stop`."""
+        while not self._stop.is_set():
+            receiver = self._start_one()
+            if receiver is not None:
+                self._follow(receiver)
+            self._first.put(False)  # counts if it never was ready
+            if self._stop.wait(_PAUSE_SECONDS):
+                return
+            try:
+                self._tidy_up()
+            except ListenerError as error:
+                LOGGER.error("what a process left half done was not removed: %s", error)
+
+    def _start_one(self) -> _Receiver | None:
+        channel, theirs = Channel.pair()
         try:
-            self._ask_starter(theirs)
-            ours.send(self._settings)
+            self._starter.start(theirs)
+            channel.send(self._settings)
         except OSError as error:
             LOGGER.error("a process that receives instances was not started: %s", error.strerror or error)
-            ours.close()
-            return
+            channel.close()
+            return None
         finally:
             theirs.close()
+        receiver = _Receiver(channel)
         with self._lock:
             self._receivers.append(receiver)
-            follower = threading.Thread(target=self._follow, args=(receiver,), name="receiver", daemon=True)
-            self._followers.append(follower)
-        follower.start()
-
-    def _ask_starter(self, channel: Channel) -> None:
-        if self._starter is None or self._starter.poll() is not None:
-            self._start_starter()
-        assert self._starter_socket is not None  # noqa: S101 (made above)
-        socket.send_fds(self._starter_socket, [b"+"], [channel.fileno()])
-
-    def _start_starter(self) -> None:
-        if self._starter_socket is not None:
-            self._starter_socket.close()
-        self._starter_socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            self._starter = subprocess.Popen(  # noqa: S603 (our own interpreter and module)
-                # -P: what lies in the working directory is no module of ours
-                [sys.executable, "-P", "-m", "dicom_listener.receiving", str(theirs.fileno())],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-            )
+            if self._stop.is_set():
+                channel.shut()
+        return receiver
 
     def _follow(self, receiver: _Receiver) -> None:
         """Take in what a receiver tells, and its end."""
@@ -201,7 +197,6 @@ class Receivers:
             self._take_in(receiver, got[0])
         with self._lock:
             self._receivers.remove(receiver)
-            self._followers.remove(threading.current_thread())
             lost = list(receiver.held.items())
             receiver.held.clear()
         for number, handed_over in lost:
@@ -209,16 +204,6 @@ class Receivers:
         receiver.channel.close()
         if not self._stop.is_set():
             LOGGER.error("a process that receives instances ended; %d associations end with it", len(lost))
-            self._replace_one()
-
-    def _replace_one(self) -> None:
-        if self._stop.wait(_PAUSE_SECONDS):
-            return
-        try:
-            self._tidy_up()
-        except ListenerError as error:
-            LOGGER.error("what a process left half done was not removed: %s", error)
-        self._start_one()
 
     def _take_in(self, receiver: _Receiver, message: Message) -> None:
         match message:
@@ -234,6 +219,6 @@ class Receivers:
                 logging.getLogger(logger).log(level, "%s", text)
             case Ready(process_id):
                 receiver.process_id = process_id
-                receiver.is_ready.set()
+                self._first.put(True)
             case _:
                 LOGGER.error("a process that receives instances said something unknown")

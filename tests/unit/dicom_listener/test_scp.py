@@ -31,7 +31,7 @@ from dicom_listener.spool.spool import Spool
 from dicom_listener.store_service import STATUS_OF_ERROR
 from dicom_listener.stored import StoreOutcome, StoreRequest
 from tests.unit.dicom_listener.instances import EXPLICIT_LITTLE, data_set, encode
-from tests.unit.dicom_listener.listening import LOOPBACK, Listener, send
+from tests.unit.dicom_listener.listening import INTAKES, LOOPBACK, Listener, send
 
 
 def test_echo_is_answered(listener: Listener) -> None:
@@ -58,6 +58,7 @@ def test_success_means_stored_in_the_negotiated_transfer_syntax(listener: Listen
     assert content == encode_file_meta(wanted, len(encoded)) + encoded
 
 
+@pytest.mark.parametrize("intake", [INTAKES["fast"], INTAKES["pynetdicom"]], ids=["fast", "pynetdicom"])
 @pytest.mark.parametrize(
     ("error", "status"),
     [
