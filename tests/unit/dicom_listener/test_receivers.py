@@ -137,6 +137,7 @@ def test_a_receiver_that_ends_costs_its_association_alone(
         assert receivers is not None
         (busy,) = (receiver.process_id for receiver in receivers._receivers if receiver.held)
         assert other.store("1.2.826.0.1.3", wire.ct_data_set("1.2.826.0.1.3")) == 0
+        assert busy is not None
         os.kill(busy, signal.SIGKILL)
         with pytest.raises(PeerGoneError):
             one.read_pdu()

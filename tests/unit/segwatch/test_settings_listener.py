@@ -21,7 +21,8 @@ def load(folder: Path, text: str) -> SiteSettings:
 
 
 def test_defaults_of_the_settings_are_those_of_the_listener(tmp_path: Path) -> None:
-    assert make_scp_settings(load(tmp_path, "")) == ScpSettings(serve_without_tls=False)
+    # a process starts others only where a site's settings say so: whoever makes a listener in Python asks for them
+    assert make_scp_settings(load(tmp_path, "")) == ScpSettings(serve_without_tls=False, receivers=4)
 
 
 def test_everything_of_the_network_reaches_the_listener(tmp_path: Path) -> None:
@@ -30,6 +31,7 @@ def test_everything_of_the_network_reaches_the_listener(tmp_path: Path) -> None:
 ae_title = "A"
 storage_classes = ["MRImageStorage", "1.2.840.10008.5.1.4.1.1.2", "CTImageStorage"]
 only_known_peers = true
+receivers = 3
 maximum_associations = 8
 maximum_associations_per_peer = 3
 artim_seconds = 5
@@ -58,6 +60,7 @@ profile = "modified"
         peers=(Peer("PACS", ("10.1.2.0/24", "fd00::1"), maximum_associations=2),),
         only_known_peers=True,
         maximum_associations=8,
+        receivers=3,
         maximum_associations_per_peer=3,
         first_pdu_seconds=5,
         idle_seconds=20,
