@@ -38,7 +38,7 @@ from dicom_listener.network.waking import ActivityGate, WakingQueue
 from dicom_listener.receiving.accepted_context import AcceptedContext
 from dicom_listener.receiving.messages import HandOver, Return
 from dicom_listener.receiving.plain_store import PlainStores, StorePeer
-from dicom_listener.receiving.receivers import HandedOver, Receivers
+from dicom_listener.receiving.receivers import HandedOver, Receivers, Watch
 from dicom_listener.receiving.store_loop import LoopEnd, take_stores
 from dicom_listener.store_service import StoreService
 
@@ -155,13 +155,18 @@ class FastProvider(DULServiceProvider):
     def _is_transport_event(self) -> bool:
         """Called in each turn of the reactor when nothing is to be sent: read what the peer sent."""
         is_between_messages = self.assoc.dimse.message is None and self.assoc.dimse.msg_queue.empty()
-        if self.state_machine.current_state == _ESTABLISHED and is_between_messages and self.assoc.is_established:
+        if self.state_machine.current_state == _ESTABLISHED and is_between_messages and self._is_open:
             if self._take_plain_stores():
                 self._was_quiet = True
                 return False
         elif self._stores is not None:
             self._stores.discard()
         return bool(super()._is_transport_event())
+
+    @property
+    def _is_open(self) -> bool:
+        # not `is_established`: its thread sets that a little after the A-ASSOCIATE-AC, and a quick peer sends meanwhile
+        return not (self.assoc.is_aborted or self.assoc.is_released or self.assoc._kill)
 
     def _take_plain_stores(self) -> bool:
         """Take what are plain C-STORE requests; False when what follows, if anything, is pynetdicom's."""
@@ -269,7 +274,8 @@ def make_fast(
         found = {context_id: who.contexts(context_id) for context_id in association._accepted_cx}
         contexts = {context_id: context for context_id, context in found.items() if context is not None}
         message = HandOver(0, who.calling_ae_title, who.called_ae_title, contexts, received)
-        return receivers.hand_over(connection, message, tally, on_return)
+        watch = Watch(on_return, on_heard=association.dul._idle_timer.restart)
+        return receivers.hand_over(connection, message, tally, watch)
 
     association.dul = FastProvider(association, make_stores, None if receivers is None else hand_over)
     association._reactor_checkpoint = association.dul.gate

@@ -6,7 +6,7 @@ import socket
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 
 from dicom_listener.association_report import Tally
@@ -33,16 +33,26 @@ _PAUSE_SECONDS = 1.0
 """Before one that ended is replaced: what ended it may come again at once."""
 
 
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Who is told of a connection that was handed over; from other threads."""
+
+    on_return: Callable[[], None]
+    """It is back."""
+    on_heard: Callable[[], None]
+    """Its peer has sent an instance."""
+
+
 class HandedOver:
     """A connection that a receiver has."""
 
-    def __init__(self, channel: Channel, number: int, tally: Tally, on_return: Callable[[], None]) -> None:
+    def __init__(self, channel: Channel, number: int, tally: Tally, watch: Watch) -> None:
         self.returned: GivenBack | None = None
         """Set once the connection is the listener's again."""
         self.tally = tally
         self._channel = channel
         self._number = number
-        self._on_return = on_return
+        self._watch = watch
         self._asked: set[bool] = set()
 
     def recall(self, *, at_once: bool) -> None:
@@ -52,10 +62,14 @@ class HandedOver:
             with suppress(OSError):  # the receiver is gone: it comes back all the same
                 self._channel.send(Recall(self._number, at_once))
 
+    def heard(self) -> None:
+        """Its peer has sent an instance."""
+        self._watch.on_heard()
+
     def end(self, given_back: GivenBack) -> None:
         """It came back."""
         self.returned = given_back
-        self._on_return()
+        self._watch.on_return()
 
 
 class _Receiver:
@@ -132,16 +146,14 @@ class Receivers:
             keeper.join()
         self._starter.close()
 
-    def hand_over(
-        self, connection: socket.socket, message: HandOver, tally: Tally, on_return: Callable[[], None]
-    ) -> HandedOver | None:
+    def hand_over(self, connection: socket.socket, message: HandOver, tally: Tally, watch: Watch) -> HandedOver | None:
         """Give a connection to the receiver that has the fewest; None when there is no receiver.
 
         Args:
             connection: stays open here; nobody may read or send until it returns.
             message: what is known of it; its number is chosen here.
             tally: of its association.
-            on_return: called from another thread when the connection is ours again.
+            watch: who is told what becomes of it.
         """
         message = replace(message, number=next(self._numbers))
         with self._lock:
@@ -149,7 +161,7 @@ class Receivers:
             if not ready:
                 return None
             receiver = min(ready, key=lambda one: len(one.held))
-            handed_over = HandedOver(receiver.channel, message.number, tally, on_return)
+            handed_over = HandedOver(receiver.channel, message.number, tally, watch)
             receiver.held[message.number] = handed_over
         try:
             receiver.channel.send(message, connection.fileno())
@@ -208,7 +220,9 @@ class Receivers:
     def _take_in(self, receiver: _Receiver, message: Message) -> None:
         match message:
             case Stored(number, stored):
-                self._note(stored, receiver.held[number].tally)
+                handed_over = receiver.held[number]
+                self._note(stored, handed_over.tally)
+                handed_over.heard()
             case GivenBack(number):
                 with self._lock:
                     handed_over = receiver.held.pop(number)
