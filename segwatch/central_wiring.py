@@ -1,7 +1,6 @@
 """Makes the parts of the central host from its settings; imports nothing of the imaging rooms."""
 
 import logging
-import platform
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -77,6 +76,6 @@ def _replay_parked(engine: Engine, judge: Judge) -> None:
 def _make_source(settings: CentralSettings, engine: Engine) -> Source:
     start = StoredPositions(engine)
     if settings.stream.kind == "kafka":
-        # a member of the same name that returns after a crash gets its partitions at once (KIP-345)
-        return KafkaSource(kafka_connection(settings.stream), ALL_METRICS, start, instance=platform.node() or None)
+        group = settings.stream.kafka.group
+        return KafkaSource(kafka_connection(settings.stream), ALL_METRICS, start, group=group)
     return JournalSource(settings.stream.journal_dir, ALL_METRICS, start)

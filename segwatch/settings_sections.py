@@ -152,6 +152,11 @@ class KafkaSection(Section):
     sasl_password_file: Path | None = Field(
         None, description=f"File with the password; the variable {KAFKA_PASSWORD_VARIABLE} goes first."
     )
+    group: str = Field(
+        "segwatch-central",
+        min_length=1,
+        description="Consumer group of central: centrals of one group and store share the sites. No use at a site.",
+    )
 
 
 class StreamSection(Section):

@@ -6,7 +6,7 @@
 #
 # Environment: KAFKA_HOME (unpacked Apache Kafka), BOOTSTRAP (default 127.0.0.1:9092), COMMAND_CONFIG (properties of the
 # administrator's account), REPLICATION (default 3; 1 for a single broker), RETENTION_DAYS (default 365),
-# ACL=no (topics alone, for a broker without authorizer).
+# GROUP (consumer group of central, default segwatch-central), ACL=no (topics alone, for a broker without authorizer).
 set -eu
 
 usage() { sed -n '4,5s/^# *//p' "$0" >&2; exit 2; }
@@ -43,7 +43,7 @@ central)
     done
     allow "$principal" --operation Read --operation Describe \
         --topic segwatch.metrics.v1. --resource-pattern-type prefixed
-    allow "$principal" --operation Read --operation Describe --group segwatch-central
+    allow "$principal" --operation Read --operation Describe --group "${GROUP:-segwatch-central}"
     ;;
 site)
     id=${2:-}

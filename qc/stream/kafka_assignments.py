@@ -26,18 +26,11 @@ class Assignments(ConsumerRebalanceListener):  # type: ignore[misc] # kafka-pyth
     A rejoin after a change of the topics that one `poll` began and did not see the end of is never ended, because
     kafka-python 3.0.12 derives its need from what has changed since the last request to join. The member then stays
     without partitions and heartbeats for ever. So every rejoin that begins is asked for expressly.
-
-    A static member's first assignment is turned down. The broker answers one that returns within its session with
-    what its former self had, whatever it subscribes to now (KAFKA-12759), and names that former self as the leader,
-    so that nobody looks for new topics and partitions (KAFKA-13435; mended by JoinGroup version 9, kafka-python 3.0
-    speaks 7). A topic that appeared in between would never be read. A leader that joins again under its new id makes
-    the broker assign anew.
     """
 
-    def __init__(self, consumer: KafkaConsumer, *, static: bool) -> None:
-        """Listen for this consumer, which is a static member of its group or not."""
+    def __init__(self, consumer: KafkaConsumer) -> None:
+        """Listen for this consumer."""
         self._consumer = consumer
-        self._may_be_old = static
         self._changes: queue.SimpleQueue[Change] = queue.SimpleQueue()
 
     def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
@@ -48,11 +41,7 @@ class Assignments(ConsumerRebalanceListener):  # type: ignore[misc] # kafka-pyth
     def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Take note, and keep Kafka from fetching from wherever it thinks we were."""
         self._consumer.pause(*assigned)
-        if self._may_be_old:
-            self._may_be_old = False
-            join_again(self._consumer)
-        else:
-            self._changes.put(Change(assigned=True, partitions=frozenset(assigned)))
+        self._changes.put(Change(assigned=True, partitions=frozenset(assigned)))
 
     def changes(self) -> Iterator[Change]:
         """Yield what was noted since the last call."""

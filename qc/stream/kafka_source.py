@@ -1,29 +1,35 @@
-"""Reads Kafka topics from positions that the reader keeps; Kafka's own committed offsets are for displays of lag."""
+"""Reads Kafka topics from positions that the reader keeps; Kafka's own committed offsets decide nothing."""
 
 import collections
 import contextlib
-import logging
 import time
 from collections.abc import Iterator
 from typing import Any
 
 from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
+from kafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 from kafka.errors import KafkaError
 
 from qc.errors import StreamError
 from qc.stream.kafka_assignments import Assignments, Change
 from qc.stream.kafka_client import milliseconds, open_client, translated
 from qc.stream.kafka_connection import KafkaConnection, wait_for_broker
+from qc.stream.kafka_placing import Place, find_place, tell_of_another_store
 from qc.stream.kafka_private import find_partitions
 from qc.stream.messages import Message, Position, StartingPoints, StoredMessage
 from qc.stream.topics import Subscription
 
-_log = logging.getLogger(__name__)
-
+GROUP = "segwatch-central"
+ASSIGNOR = StickyPartitionAssignor
+"""Shares topics of one partition out evenly. Range gives the first member everything; roundrobin (seen in kafka-python
+3.0.12) raises KeyError when a topic is so new that not every member knows it."""
 SLICE_S = 0.25
 """Longest single wait inside kafka-python: a partition assigned during it stands still until it ends."""
 SESSION_S = 10.0
-"""A member that crashed holds its partitions back for so long (Kafka's default of 45 s suits larger groups)."""
+"""A member that crashed holds its partitions back for so long (Kafka's default of 45 s suits larger groups).
+
+Static membership (KIP-345) would save a member that returns this wait. But two of one name throw each other out, and a
+broker gives one that returns what it had before, without the topics that appeared meanwhile (KAFKA-12759)."""
 CONTACT_CHECK_S = 10.0
 """After so long a silence the broker is asked for the ends of the topics: kafka-python hides that it is gone."""
 STAND_STILL_S = 60.0
@@ -44,8 +50,7 @@ class KafkaSource:
         subscription: Subscription,
         start: StartingPoints,
         *,
-        group: str = "segwatch-central",
-        instance: str | None = None,
+        group: str = GROUP,
         timeout_s: float = 30.0,
         discover_s: float = 30.0,
     ) -> None:
@@ -55,9 +60,7 @@ class KafkaSource:
             connection: the cluster.
             subscription: topics to read; new ones of the prefix are found within `discover_s`.
             start: where to begin in each partition.
-            group: consumer group; its members share the partitions.
-            instance: static membership (KIP-345): a member of the same name that returns after a crash gets its
-                partitions at once instead of after the session's end; must be unique in the group.
+            group: consumer group; its members share the partitions, and must share the starting points too.
             timeout_s: bound for finding the broker and for its answers, in seconds.
             discover_s: how often topics are looked up, in seconds.
         """
@@ -65,7 +68,7 @@ class KafkaSource:
         self._subscription = subscription
         self._start = start
         self._timeout_s = timeout_s
-        self._settings = {"group_id": group, "group_instance_id": instance}
+        self._group = group
         self._discover_s = discover_s
         self._consumer: KafkaConsumer | None = None
         self._assignments: Assignments | None = None
@@ -121,14 +124,15 @@ class KafkaSource:
                 self._connection,
                 self._timeout_s,
                 enable_auto_commit=False,
-                # only for an offset that the broker deleted since it was sought; `_place` tells of such cases
+                # only for an offset that the broker deleted since it was sought; `find_place` tells of such cases
                 auto_offset_reset="earliest",
                 session_timeout_ms=milliseconds(SESSION_S),
                 metadata_max_age_ms=milliseconds(self._discover_s),
                 request_timeout_ms=milliseconds(max(self._timeout_s, 1.0)),
-                **self._settings,
+                group_id=self._group,
+                partition_assignment_strategy=(ASSIGNOR,),
             )
-            self._assignments = Assignments(self._consumer, static=self._settings["group_instance_id"] is not None)
+            self._assignments = Assignments(self._consumer)
             self._consumer.subscribe(pattern=self._subscription.pattern, listener=self._assignments)
             self._contact = time.monotonic()
         return self._consumer
@@ -173,8 +177,9 @@ class KafkaSource:
     def _follow_assignments(self, consumer: KafkaConsumer) -> None:
         for change in self._assignments.changes() if self._assignments is not None else ():
             self._follow(change)
-        for partition in sorted(self._unplaced):
-            self._place(consumer, partition)
+        ahead = [p.topic for p in sorted(self._unplaced) if self._place(consumer, p).group_was_ahead]
+        if ahead:
+            tell_of_another_store(self._group, ahead)
 
     def _follow(self, change: Change) -> None:
         self._stood_s = 0.0
@@ -190,21 +195,14 @@ class KafkaSource:
             self._processed.pop(partition, None)
         self._unplaced = self._unplaced | change.partitions if change.assigned else self._unplaced - change.partitions
 
-    def _place(self, consumer: KafkaConsumer, partition: TopicPartition) -> None:
-        wanted = self._start.next_offset(partition.topic, partition.partition)
-        bound = milliseconds(self._timeout_s)
-        first = consumer.beginning_offsets([partition], bound)[partition]
-        end = consumer.end_offsets([partition], bound)[partition]
-        if wanted < first:
-            _log.error("%s: offsets %d to %d were deleted by Kafka unread", partition.topic, wanted, first - 1)
-        if wanted > end:
-            _log.warning("%s ends before what was read of it: it was replaced, so it is read anew", partition.topic)
-        offset = wanted if first <= wanted <= end else first
+    def _place(self, consumer: KafkaConsumer, partition: TopicPartition) -> Place:
+        place = find_place(consumer, partition, self._start, milliseconds(self._timeout_s))
         if partition in consumer.assignment():
-            consumer.seek(partition, offset)
+            consumer.seek(partition, place.offset)
             consumer.resume(partition)
-            self._next[partition] = offset
+            self._next[partition] = place.offset
         self._unplaced.discard(partition)
+        return place
 
     def _begin(self, partition: TopicPartition) -> int:
         known = self._next.get(partition)

@@ -19,7 +19,7 @@ from tests.peers.dcmtk import Dcmtk
 from tests.peers.kafka import KafkaBroker, console_consume
 from tests.unit.qc_central.samples import decline, detector
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")]
+pytestmark = pytest.mark.slow
 
 RULE = {
     "alerts.window": 6,

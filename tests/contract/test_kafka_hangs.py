@@ -22,20 +22,20 @@ from tests.contract.kafka_reading import Memory, collect, own_name
 
 @pytest.mark.slow
 def test_a_member_that_returns_reads_the_topics_that_appeared_meanwhile(kafka_bootstrap: str) -> None:
-    # the broker gives a static member that returns within its session what it had before (KAFKA-12759)
+    # a static one would not: the broker gives it what it had before (KAFKA-12759)
     connection, memory, prefix = KafkaConnection(kafka_bootstrap), Memory(), own_name()
     subscription = Subscription(prefix=prefix)
     sink = KafkaSink(connection)
     sink.append([Message(prefix + ".old", "k", b"1")])
-    source = KafkaSource(connection, subscription, memory, group=prefix, instance="one", discover_s=0.5)
+    source = KafkaSource(connection, subscription, memory, group=prefix, discover_s=0.5)
     assert collect(source, memory, 1) == [b"1"]
     source.close()
 
     sink.append([Message(prefix + ".new", "k", b"2")])
-    source = KafkaSource(connection, subscription, memory, group=prefix, instance="one", discover_s=0.5)
+    source = KafkaSource(connection, subscription, memory, group=prefix, discover_s=0.5)
     assert collect(source, memory, 1) == [b"2"]
     sink.close()
-    # and it leads the group, so that it sees the partitions that appear from now on
+    # and it leads the group, so it sees the partitions that appear from now on
     admin = KafkaAdminClient(bootstrap_servers=kafka_bootstrap)
     admin.create_partitions({prefix + ".old": 2})
     admin.close()
@@ -91,14 +91,13 @@ async def _fail(*_: object) -> None:
     raise RuntimeError("Transport closed for writes")
 
 
-def test_a_static_member_of_a_log_without_topics_waits_for_them(kafka_bootstrap: str) -> None:
+def test_a_member_of_a_log_without_topics_waits_for_them(kafka_bootstrap: str) -> None:
     memory, prefix = Memory(), own_name()
     source = KafkaSource(
         KafkaConnection(kafka_bootstrap),
         Subscription(prefix=prefix),
         memory,
         group=prefix,
-        instance="one",
         discover_s=0.5,
     )
     assert list(source.poll(2.0)) == []

@@ -26,7 +26,7 @@ def test_a_broker_that_goes_and_comes_back(kafka_broker: Callable[[], KafkaBroke
     broker, memory, topic = kafka_broker(), Memory(), own_name()
     connection = KafkaConnection(broker.bootstrap)
     sink = KafkaSink(connection, timeout_s=3)
-    source = KafkaSource(connection, Subscription(names=(topic,)), memory, timeout_s=3, discover_s=0.5, instance="one")
+    source = KafkaSource(connection, Subscription(names=(topic,)), memory, timeout_s=3, discover_s=0.5)
     for call in (lambda: sink.append([Message(topic, "k", b"0")]), lambda: list(source.poll(0.1)), source.lag):
         with pytest.raises(StreamError, match=r"no Kafka broker answers at .*check the address"):
             call()

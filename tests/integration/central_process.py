@@ -22,7 +22,6 @@ def make_consumer(bootstrap: str, url: str, group: str, *, discover_s: float = 1
             ALL_METRICS,
             StoredPositions(engine),
             group=group,
-            instance="central-1",
             timeout_s=10,
             discover_s=discover_s,
         ),

@@ -30,13 +30,14 @@ def broker(kafka_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         made.close()
 
 
-def run(broker: KafkaBroker, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run(broker: KafkaBroker, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
     environment = {
         **os.environ,
         "KAFKA_HOME": str(broker.home),
         "BOOTSTRAP": broker.bootstrap,
         "REPLICATION": "1",
         "KAFKA_HEAP_OPTS": "-Xmx128m",
+        **more,
     }
     command = ["sh", str(SCRIPT), *arguments]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=180)
@@ -60,6 +61,14 @@ def test_topics_suit_central_and_a_site_may_write_to_its_own_alone(broker: Kafka
     assert "principal=User:north, host=*, operation=WRITE" in of_north
     assert found.count("principal=User:north") == of_north.count("principal=User:north") == 2  # and to describe it
     assert "principal=User:central, host=*, operation=READ" in found
+
+
+def test_a_central_on_trial_reads_as_a_group_of_its_own(broker: KafkaBroker) -> None:
+    done = run(broker, "central", "User:trial", GROUP="segwatch-trial")
+    assert done.returncode == 0, done.stderr
+    (of_group,) = [part for part in rules(broker).split("Current ACLs") if "name=segwatch-trial," in part]
+    assert "resourceType=GROUP" in of_group
+    assert "principal=User:trial, host=*, operation=READ" in of_group
 
 
 def test_use_is_told(broker: KafkaBroker) -> None:

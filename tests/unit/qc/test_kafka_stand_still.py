@@ -45,6 +45,8 @@ class SilentConsumer:
     def position(self, *_: Any) -> int:
         return self._position
 
+    def committed(self, *_: Any, **__: Any) -> None: ...
+
     def beginning_offsets(self, partitions: Iterable[TopicPartition], *_: Any) -> dict[TopicPartition, int]:
         return dict.fromkeys(partitions, 0)
 
