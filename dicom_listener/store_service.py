@@ -72,6 +72,18 @@ class Reception:
         except Exception as error:  # noqa: BLE001 (kept for the answer)
             self._fail(error)
 
+    def room(self, limit: int) -> memoryview | None:
+        """Where the next bytes of the data set may be put, at most `limit`, instead of being written; None: nowhere."""
+        return None if self._file is None else self._file.room(limit)
+
+    def advance(self, n_bytes: int) -> None:
+        """So many bytes were put into `room`."""
+        try:
+            if self._file is not None:
+                self._file.advance(n_bytes)
+        except Exception as error:  # noqa: BLE001 (kept for the answer)
+            self._fail(error)
+
     def finish(self) -> StoreAnswer:
         """Make the instance durable and tidy up; when this returns Success, it is."""
         answer = self.settle()

@@ -157,6 +157,7 @@ class Segwatch(Contender):
 
 FAST_INTAKE_SETTINGS: Mapping[str, Mapping[str, object]] = {
     "segwatch": {"listener.fast_intake": True},
+    "segwatch, threads": {"listener.receivers": 0},
     "segwatch, slow path": {"listener.fast_intake": False},
 }
 """The variants of us by name."""

@@ -6,6 +6,7 @@ import select
 import socket
 import ssl
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 
 from pynetdicom.association import Association
@@ -82,22 +83,22 @@ class BoundedSocket(AssociationSocket):
             self.event_queue.put(_CONNECTION_CLOSED)
             return False
 
-    def fill(self) -> int | None:
-        """Receive into the buffer what there is, see `ReceiveBuffer.fill`."""
-        return self.buffer.fill(self._receive_into)
+    def fill(self, room: memoryview | None = None) -> int | None:
+        """Receive into `room` and the buffer what there is, see `ReceiveBuffer.fill`."""
+        return self.buffer.fill(self._receive_into, room)
 
-    def _receive_into(self, view: memoryview) -> int:
+    def _receive_into(self, views: Sequence[memoryview]) -> int:
         if self.socket is None:
             return 0
         if isinstance(self.socket, ssl.SSLSocket):
             if not self._is_readable():  # what TLS has decrypted already, or the socket holds
                 raise BlockingIOError
             try:
-                return self.socket.recv_into(view)
+                return self.socket.recv_into(views[0])
             except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
                 raise BlockingIOError from None
         # a socket with a time-out is non-blocking underneath, and Python's recv_into would poll it before each read
-        return os.readv(self.socket.fileno(), [view])
+        return os.readv(self.socket.fileno(), views)
 
     def recv(self, nr_bytes: int) -> bytearray:
         """Read that many bytes; fewer when the peer closes, as pynetdicom expects.

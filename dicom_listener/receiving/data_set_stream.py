@@ -39,6 +39,15 @@ class DataSetStream:
         self._pdv_left = 0
         self._is_last = False
 
+    @property
+    def fragment_left(self) -> int:
+        """How many bytes of the data set follow before the next header."""
+        return self._pdv_left
+
+    def pass_by(self, n_bytes: int) -> None:
+        """So many bytes of the fragment, at most `fragment_left`, were taken elsewhere."""
+        self._pdv_left -= n_bytes
+
     def feed(self, view: memoryview, write: Callable[[memoryview], None]) -> int:
         """Take what can be taken from the front of `view`; each piece of the data set is given to `write`.
 

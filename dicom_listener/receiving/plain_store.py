@@ -32,6 +32,10 @@ _LONGEST_COMMAND = 4096
 """A C-STORE-RQ has about 150 bytes."""
 
 
+_LEAST_ROOM = 4096
+"""Less is copied faster than it is received apart."""
+
+
 class Next(Enum):
     """What is to be done with the bytes that were not taken."""
 
@@ -114,6 +118,19 @@ class PlainStores:
         if self._arriving is None:
             return self._begin(view)
         return self._continue(self._arriving, view)
+
+    def room(self) -> memoryview | None:
+        """Where bytes that come next may be put at once, if there is such a place; `advance` then says how many."""
+        if self._arriving is None or self._arriving.stream.fragment_left < _LEAST_ROOM:
+            return None
+        return self._arriving.reception.room(self._arriving.stream.fragment_left)
+
+    def advance(self, n_bytes: int) -> None:
+        """So many bytes were put into `room`."""
+        assert self._arriving is not None  # noqa: S101 (there was room)
+        self._arriving.stream.pass_by(n_bytes)
+        self._arriving.bytes += n_bytes
+        self._arriving.reception.advance(n_bytes)
 
     def discard(self) -> None:
         """Drop a data set that has not ended: the association broke off."""

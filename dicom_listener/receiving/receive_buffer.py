@@ -1,6 +1,6 @@
 """What a connection has brought and nobody has taken yet."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 BUFFER_BYTES = 64 * 1024
 """Larger ones were measured slower, they do not stay in the processor's cache."""
@@ -36,28 +36,35 @@ class ReceiveBuffer:
         memory[: len(data)] = data
         self._end = len(data)
 
-    def fill(self, receive_into: Callable[[memoryview], int]) -> int | None:
+    def fill(self, receive_into: Callable[[Sequence[memoryview]], int], room: memoryview | None = None) -> int | None:
         """Receive what there is.
 
         Args:
-            receive_into: reads into a view and returns how much; raises BlockingIOError when there is nothing yet, and
-                another OSError when the connection broke.
+            receive_into: reads into views, filling one after the other, and returns how much; raises BlockingIOError
+                when there is nothing yet, and another OSError when the connection broke.
+            room: what comes first is put there, if nothing is buffered.
 
         Returns:
-            The number of bytes; 0 when the peer closed or the connection broke; None when nothing is there yet.
+            The number of bytes, those in `room` included; 0 when the peer closed or the connection broke; None when
+            nothing is there yet.
         """
         memory = self._take_memory()
         if self._start:
             rest = self._end - self._start
             memory[:rest] = memory[self._start : self._end]
             self._start, self._end = 0, rest
+        views = [memoryview(memory)[self._end :]]
+        n_beside = 0
+        if room is not None:
+            views.insert(0, room)
+            n_beside = len(room)
         try:
-            count = receive_into(memoryview(memory)[self._end :])
+            count = receive_into(views)
         except BlockingIOError:
             return None
         except OSError:
             return 0
-        self._end += count
+        self._end += max(count - n_beside, 0)
         return count
 
     def _take_memory(self) -> bytearray:

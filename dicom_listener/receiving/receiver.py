@@ -10,6 +10,7 @@ import signal
 import socket
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 
 from dicom_listener.association_report import Tally
@@ -155,13 +156,13 @@ class HeldConnection:
         """The peer made progress."""
         self._idle_left = self._idle_seconds
 
-    def fill(self) -> int | None:
-        """Receive into the buffer what there is, see `ReceiveBuffer.fill`."""
-        return self.buffer.fill(self._receive_into)
+    def fill(self, room: memoryview | None = None) -> int | None:
+        """Receive into `room` and the buffer what there is, see `ReceiveBuffer.fill`."""
+        return self.buffer.fill(self._receive_into, room)
 
-    def _receive_into(self, view: memoryview) -> int:
+    def _receive_into(self, views: Sequence[memoryview]) -> int:
         # the listener made it non-blocking, and Python's recv_into would poll it before each read
-        return os.readv(self._socket.fileno(), [view])
+        return os.readv(self._socket.fileno(), views)
 
     def wait(self) -> None:
         """Wait until something can be read, it is wanted, or the peer was silent for too long."""

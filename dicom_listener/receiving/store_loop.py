@@ -15,8 +15,8 @@ class Wire(Protocol):
     def buffer(self) -> ReceiveBuffer:
         """What was received and not taken."""
 
-    def fill(self) -> int | None:
-        """Receive into the buffer what there is, see `ReceiveBuffer.fill`."""
+    def fill(self, room: memoryview | None = None) -> int | None:
+        """Receive into `room` and the buffer what there is, see `ReceiveBuffer.fill`."""
 
     def send(self, answer: bytes) -> None:
         """Send a PDU."""
@@ -64,12 +64,15 @@ def take_stores(
         if turn.answer or stores.n_pdus != n_pdus:
             on_progress()
         if turn.next is Next.WAIT:
-            received = wire.fill()
+            room = None if wire.buffer else stores.room()
+            received = wire.fill(room)
             if received == 0:
                 stores.discard()
                 return LoopEnd.CLOSED
             if received is None:
                 wait()  # here, not by the caller: each of its turns costs as much as a fragment
+            elif room is not None:
+                stores.advance(min(received, len(room)))
         elif turn.next is not Next.GO_ON:
             return _ENDS[turn.next]
     return LoopEnd.STOPPED

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from dicom_listener.spool.files import create_locked, disk_errors_in_words, start_writeback, write_all
 
-BLOCK_BYTES = 128 * 1024
+BLOCK_BYTES = 256 * 1024
 """Size of one write, at a multiple of itself: pieces as they come from the network, which end anywhere, were measured
-to cost a third more of the processor's time, and larger blocks more time when several senders push at once."""
+to cost a third more of the processor's time, and blocks of half the size a tenth; larger ones gain nothing."""
 _WRITEBACK_BYTES = BLOCK_BYTES
 """After how much the kernel is asked to begin writing: less is left for the sync at the end."""
 
@@ -51,6 +51,17 @@ class Draft:
             self.size += n_bytes
             if used + n_bytes == BLOCK_BYTES:
                 self.flush()
+
+    def room(self, limit: int) -> memoryview:
+        """Where the next bytes belong, for whoever can receive them there: at most `limit`, at least one."""
+        used = self.size - self._written
+        return self._block[used : used + limit]
+
+    def advance(self, n_bytes: int) -> None:
+        """So many bytes were put into `room`; raises as `append` does."""
+        self.size += n_bytes
+        if self.size - self._written == BLOCK_BYTES:
+            self.flush()
 
     def patch(self, offset: int, data: bytes) -> None:
         """Change what was appended before; raises as `append` does."""

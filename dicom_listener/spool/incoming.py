@@ -102,6 +102,18 @@ class IncomingFile:
         if len(self._head) < SCANNED_BYTES:
             self._head += fragment[: SCANNED_BYTES - len(self._head)]
         self._draft.append(memoryview(fragment))
+        self._look_at_disk()
+
+    def room(self, limit: int) -> memoryview | None:
+        """Where the next bytes belong, see `Draft.room`; None while they are needed elsewhere too."""
+        return self._draft.room(limit) if len(self._head) >= SCANNED_BYTES else None
+
+    def advance(self, n_bytes: int) -> None:
+        """So many bytes were put into `room`; raises as `write` does."""
+        self._draft.advance(n_bytes)
+        self._look_at_disk()
+
+    def _look_at_disk(self) -> None:
         if self._draft.size >= self._check_at:
             self._check_at += _CHECK_BYTES
             self._check_room()

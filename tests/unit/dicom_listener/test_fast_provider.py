@@ -25,8 +25,8 @@ def test_what_was_received_is_not_left_lying_when_something_is_to_be_sent(
     """The peer has sent all that it will: nobody would wake a reactor that waited for more of it."""
     fill = BoundedSocket.fill
 
-    def fill_and_send(self: BoundedSocket) -> int | None:
-        received = fill(self)
+    def fill_and_send(self: BoundedSocket, room: memoryview | None = None) -> int | None:
+        received = fill(self, room)
         if received:
             self.assoc.dul.to_provider_queue.put(_something_to_send())
         return received
