@@ -16,7 +16,7 @@ from tests.peers.kafka import KafkaBroker
 from tests.peers.orthanc import Orthanc
 from tests.peers.waiting import wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")]
+pytestmark = pytest.mark.slow
 
 SETTINGS = {
     "worker.lease_seconds": 5.0,

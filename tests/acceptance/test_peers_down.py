@@ -13,7 +13,7 @@ from tests.peers.dcmtk import Dcmtk
 from tests.peers.kafka import KafkaBroker
 from tests.peers.orthanc import Orthanc
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")]
+pytestmark = pytest.mark.slow
 
 WriteSeries = Callable[..., list[Path]]
 RETRIES = {"delivery.first_retry_seconds": 0.5, "delivery.longest_retry_seconds": 2.0}

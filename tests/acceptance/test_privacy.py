@@ -18,7 +18,7 @@ from tests.peers.dcmtk import Dcmtk
 from tests.peers.kafka import KafkaBroker
 from tests.peers.orthanc import Orthanc
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")]
+pytestmark = pytest.mark.slow
 
 WriteSeries = Callable[..., list[Path]]
 TOPICS = ("segwatch.verdicts.v1", "segwatch.alerts.v1", "segwatch.deadletter.v1")

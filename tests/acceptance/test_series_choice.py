@@ -12,7 +12,7 @@ from tests.acceptance.hosts import TRACEBACK, Site, is_one_sentence
 from tests.peers.cli import SegwatchCli
 from tests.peers.dcmtk import Dcmtk
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")]
+pytestmark = pytest.mark.slow
 
 PERSON = PhantomIdentity(patient_id="ROUTED-4711", study_seed=1)
 WriteSeries = Callable[..., list[Path]]

@@ -15,7 +15,7 @@ from tests.peers.dcmtk import Dciodvfy, Dcmtk
 from tests.peers.kafka import KafkaBroker, console_consume
 from tests.peers.orthanc import Orthanc
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")]
+pytestmark = pytest.mark.slow
 
 REAL_CT_TIMEOUT_S = 1500.0
 """133 slices of 512x512 on a busy machine of two cores."""
