@@ -33,6 +33,10 @@ INSTANCE_BYTES = ROWS * COLUMNS * 2
 LONGER = 4
 """How much longer the series are that must not cost more memory."""
 ENOUGH_RUNS = 7
+_MEMORY_NOTE = (
+    "Memory is the resident memory of all processes of a server, added up: what they share counts for each of them. "
+    "`segwatch, threads` is without receivers (`listener.receivers = 0`)."
+)
 
 
 def main() -> None:
@@ -86,7 +90,7 @@ def _benchmark(folder: Path, dcmtk: Dcmtk, options: argparse.Namespace) -> list[
     programs = [dcmtk.storescu, dcmtk.storescp, *([Path(orthanc)] if ORTHANC in makers and orthanc else [])]
     lines = ["# Throughput of the intake", "", surroundings.command_line(), ""]
     lines += [f"- {line}" for line in surroundings.describe(folder, programs)]
-    lines += [f"- {WARM_PAGES_NOTE}"]
+    lines += [f"- {WARM_PAGES_NOTE}", f"- {_MEMORY_NOTE}"]
     if options.runs < ENOUGH_RUNS:
         lines += [f"- {options.runs} runs of each are for orientation: `--full` makes {ENOUGH_RUNS}."]
     return [*lines, "", *_sections(blocks, long_series)]

@@ -61,6 +61,8 @@ class Connections:
     associations: int
     """Open connections on which an association was begun."""
     refused: Mapping[ConnectionRefusal, int]
+    receivers: int = 0
+    """Processes that take plain C-STORE requests."""
 
 
 @dataclass(slots=True)

@@ -73,6 +73,7 @@ def _of_connections(connections: Connections, limit: int) -> Iterator[Metric]:
     yield _gauge("associations_open", "Associations that are open.", connections.associations)
     yield _gauge("associations_limit", "How many associations may be open (listener.maximum_associations).", limit)
     yield _gauge("connections_open", "TCP connections that are open.", connections.open)
+    yield _gauge("receivers_running", "Processes that take instances (listener.receivers).", connections.receivers)
     refused = CounterMetricFamily(
         f"{PREFIX}_connections_refused", "Connections closed before they were associations.", labels=["reason"]
     )

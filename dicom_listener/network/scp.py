@@ -9,6 +9,7 @@ import logging
 import ssl
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -97,7 +98,10 @@ class StorageScp:
 
     def connections(self) -> Connections:
         """What is connected now; nothing before `start` and after `stop`."""
-        return Connections(0, 0, {}) if self._connections is None else self._connections.counts()
+        if self._connections is None:
+            return Connections(0, 0, {})
+        receivers = 0 if self._receivers is None else len(self._receivers.process_ids)
+        return replace(self._connections.counts(), receivers=receivers)
 
     def start(self) -> None:
         """Bind the ports and serve in threads of its own.

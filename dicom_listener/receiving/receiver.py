@@ -5,17 +5,15 @@ It knows no associations: what it cannot take it gives back, with all that has c
 
 import logging
 import os
-import select
 import signal
-import socket
 import threading
 import time
-from collections.abc import Sequence
 from contextlib import suppress
 
 from dicom_listener.association_report import Tally
 from dicom_listener.errors import SpoolError, in_short
 from dicom_listener.receiving.channel import Channel
+from dicom_listener.receiving.held_connection import HeldConnection
 from dicom_listener.receiving.messages import (
     GivenBack,
     HandOver,
@@ -27,7 +25,6 @@ from dicom_listener.receiving.messages import (
     Stored,
 )
 from dicom_listener.receiving.plain_store import PlainStores, StorePeer
-from dicom_listener.receiving.receive_buffer import ReceiveBuffer
 from dicom_listener.receiving.store_loop import LoopEnd, take_stores
 from dicom_listener.spool.spool import Spool
 from dicom_listener.store_service import StoreService
@@ -76,18 +73,24 @@ class Receiver:
         """Follow what the listener says, until it is gone."""
         while (got := self._channel.receive()) is not None:
             message, descriptor = got
-            if isinstance(message, HandOver) and descriptor is not None:
-                held = HeldConnection(descriptor, message.received, self._settings.idle_seconds)
-                with self._lock:
-                    self._held[message.number] = held
-                threading.Thread(target=self._serve, args=(message, held), daemon=True).start()
+            if isinstance(message, HandOver):
+                self._take(message, descriptor)
             elif isinstance(message, Recall):
                 with self._lock:
                     wanted = self._held.get(message.number)
-                if wanted is not None:  # otherwise it is on its way back
-                    wanted.recall(at_once=message.at_once)
+                    if wanted is not None:  # otherwise it is on its way back
+                        wanted.recall(at_once=message.at_once)
 
-    def _serve(self, message: HandOver, held: "HeldConnection") -> None:
+    def _take(self, message: HandOver, descriptor: int | None) -> None:
+        if descriptor is None:  # this process may open no more
+            self._channel.send(GivenBack(message.number, Return.LOST))
+            return
+        held = HeldConnection(descriptor, message.received, self._settings.idle_seconds)
+        with self._lock:
+            self._held[message.number] = held
+        threading.Thread(target=self._serve, args=(message, held), daemon=True).start()
+
+    def _serve(self, message: HandOver, held: HeldConnection) -> None:
         tally = Tally(time.monotonic())
         why, rest = Return.LOST, b""
         try:
@@ -102,7 +105,7 @@ class Receiver:
             with suppress(OSError):  # the listener is gone
                 self._channel.send(GivenBack(message.number, why, not_stored, dict(tally.statuses), rest))
 
-    def _take_stores(self, message: HandOver, held: "HeldConnection", tally: Tally) -> tuple[Return, bytes]:
+    def _take_stores(self, message: HandOver, held: HeldConnection, tally: Tally) -> tuple[Return, bytes]:
         def tell(stored: StoredInstance) -> None:
             try:
                 self._channel.send(Stored(message.number, stored))
@@ -129,76 +132,6 @@ class Receiver:
         if end is LoopEnd.STOPPED:
             return (Return.IDLE if held.is_idle else Return.RECALLED), bytes(held.buffer.view)
         return _RETURNS[end], bytes(held.buffer.view)
-
-
-class HeldConnection:
-    """One connection while this process has it."""
-
-    def __init__(self, descriptor: int, received: bytes, idle_seconds: float) -> None:
-        """Take over the descriptor; at most `idle_seconds` are waited for each PDU."""
-        self.buffer = ReceiveBuffer()
-        self.buffer.put_back(received)
-        self._socket = socket.socket(fileno=descriptor)
-        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self._idle_seconds = self._idle_left = idle_seconds
-        self._is_wanted = self._is_wanted_at_once = False
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether the peer was silent for too long."""
-        return self._idle_left <= 0
-
-    def may_go_on(self, *, is_between: bool) -> bool:
-        """Whether it stays here; `is_between` two data sets it may leave."""
-        return not (self.is_idle or self._is_wanted_at_once or (self._is_wanted and is_between))
-
-    def on_progress(self) -> None:
-        """The peer made progress."""
-        self._idle_left = self._idle_seconds
-
-    def fill(self, room: memoryview | None = None) -> int | None:
-        """Receive into `room` and the buffer what there is, see `ReceiveBuffer.fill`."""
-        return self.buffer.fill(self._receive_into, room)
-
-    def _receive_into(self, views: Sequence[memoryview]) -> int:
-        # the listener made it non-blocking, and Python's recv_into would poll it before each read
-        return os.readv(self._socket.fileno(), views)
-
-    def wait(self) -> None:
-        """Wait until something can be read, it is wanted, or the peer was silent for too long."""
-        self._poll(select.POLLIN)
-
-    def send(self, answer: bytes) -> None:
-        """Send a PDU. A connection that takes none is found broken when it is read next."""
-        view = memoryview(answer)
-        with suppress(BrokenPipeError, ConnectionError):
-            while view and not self.is_idle and not self._is_wanted_at_once:
-                try:
-                    view = view[os.write(self._socket.fileno(), view) :]
-                except BlockingIOError:
-                    self._poll(select.POLLOUT)
-
-    def _poll(self, what: int) -> None:
-        poll = select.poll()
-        poll.register(self._socket, what)
-        poll.register(self._wake, select.POLLIN)
-        began = time.monotonic()
-        poll.poll(self._idle_left * 1000)
-        with suppress(BlockingIOError):
-            os.eventfd_read(self._wake)
-        # only this counts: the peer is not idle while we store what it sent, e.g. on a slow disk
-        self._idle_left -= time.monotonic() - began
-
-    def recall(self, *, at_once: bool) -> None:
-        """Give it back, from another thread."""
-        self._is_wanted = True
-        self._is_wanted_at_once = self._is_wanted_at_once or at_once
-        os.eventfd_write(self._wake, 1)
-
-    def close(self) -> None:
-        """Close the descriptors; the connection stays open, for the listener has one too."""
-        self._socket.close()
-        os.close(self._wake)
 
 
 class _ToListener(logging.Handler):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 
 from dicom_listener.association_report import Tally
-from dicom_listener.errors import ListenerError, ReceiverError
+from dicom_listener.errors import ListenerError, ReceiverError, in_short
 from dicom_listener.receiving.channel import Channel
 from dicom_listener.receiving.messages import (
     GivenBack,
@@ -205,8 +205,12 @@ class Receivers:
 
     def _follow(self, receiver: _Receiver) -> None:
         """Take in what a receiver tells, and its end."""
-        while (got := receiver.channel.receive()) is not None:
-            self._take_in(receiver, got[0])
+        try:
+            while (got := receiver.channel.receive()) is not None:
+                self._take_in(receiver, got[0])
+        except Exception as error:  # noqa: BLE001 (last resort: it is given up as if it had ended, and replaced)
+            LOGGER.error("a process that receives instances is given up: %s", in_short(error))
+            receiver.channel.shut()
         with self._lock:
             self._receivers.remove(receiver)
             lost = list(receiver.held.items())

@@ -1,11 +1,11 @@
 """The full sizes of what `pytest tests/survival` runs a sample of.
 
-    python -m tests.survival kills --times 200 [--write FILE]
+    python -m tests.survival kills --times 200 [--victim receiver] [--write FILE]
     python -m tests.survival fuzz --cases 100000 [--seed 1] [--write FILE]
     python -m tests.survival fuzz --stow --cases 20000 [--seed 1] [--write FILE]
     python -m tests.survival replay FILE
 
-Both intake paths are run unless `--intake` names one; STOW-RS (`--stow`) has one way for both. Cases of the fuzzer that
+All intake paths are run unless `--intake` names one; STOW-RS (`--stow`) has one way for both. Cases of the fuzzer that
 fail are kept in `fuzz-failures`. With `--write` the section of this run in a page of results is replaced.
 """
 
@@ -21,7 +21,7 @@ from pathlib import Path
 from tests.survival.case import read_case
 from tests.survival.fuzz import Findings, fuzz, judge, replay
 from tests.survival.fuzz_stow import FAMILY, attacked_by_stow, fuzz_stow, judge_stow, replay_stow
-from tests.survival.kills import KillReport, kill_many_times
+from tests.survival.kills import KillReport, Victim, kill_many_times
 from tests.survival.listener import INTAKES, attacked
 from tests.survival.mutated_data_set import load_bases
 from tests.survival.places import FAILURES, REAL_FILES
@@ -35,6 +35,8 @@ def main() -> int:
     if options.stow and options.what != "fuzz":
         sys.exit("--stow goes with fuzz alone")
     intakes = [options.intake] if options.intake else INTAKES
+    if options.victim is Victim.RECEIVER:
+        intakes = ["receivers"]  # others have none
     if options.what == "kills":
         rows = [_kill_row(_kill(intake, options)) for intake in intakes]
         heads = "intake | kills | by moment | acknowledged | sent again | files | series | minutes | found"
@@ -63,6 +65,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--first", type=int, default=0, help="number of the first of them")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--intake", choices=INTAKES)
+    parser.add_argument("--victim", type=Victim, choices=list(Victim), default=Victim.LISTENER, help="what is killed")
     parser.add_argument("--stow", action="store_true", help="fuzz STOW-RS rather than DIMSE")
     parser.add_argument("--write", type=Path, help="page of results")
     return parser.parse_args()
@@ -70,7 +73,7 @@ def _options() -> argparse.Namespace:
 
 def _kill(intake: str, options: argparse.Namespace) -> KillReport:
     with tempfile.TemporaryDirectory(prefix="segwatch-kills-") as folder:
-        return kill_many_times(Path(folder), intake, times=options.times, seed=options.seed)
+        return kill_many_times(Path(folder), intake, times=options.times, seed=options.seed, victim=options.victim)
 
 
 def _kill_row(report: KillReport) -> str:

@@ -75,6 +75,10 @@ class AttackedListener:
         """SIGKILL."""
         self.running.kill()
 
+    def processes(self) -> list[int]:
+        """Process ids of the listener, of what starts its receivers, and of those."""
+        return [self.running.pid, *children(self.running.pid), *self.receivers()]
+
     def receivers(self) -> list[int]:
         """Process ids of its receivers: the processes that its only child started."""
         return [receiver for starter in children(self.running.pid) for receiver in children(starter)]
@@ -94,20 +98,21 @@ class AttackedListener:
         return log.read_text(errors="replace") if log.exists() else ""
 
     def memory_bytes(self, which: str = "VmRSS") -> int:
-        """Memory of the process: VmRSS now, VmHWM at its peak."""
+        """Memory of the process and its receivers: VmRSS now, VmHWM at its peak; what they share counts for each."""
         return 1024 * self._status(which)
 
     def forget_peak(self) -> None:
         """Let VmHWM begin again from what is used now (Linux)."""
-        Path(f"/proc/{self.running.pid}/clear_refs").write_text("5")
+        for pid in self.processes():
+            Path(f"/proc/{pid}/clear_refs").write_text("5")
 
     def threads(self) -> int:
-        """How many threads it has."""
+        """How many threads it and its receivers have."""
         return self._status("Threads")
 
     def descriptors(self) -> int:
-        """How many files and sockets it has open."""
-        return len(list(Path(f"/proc/{self.running.pid}/fd").iterdir()))
+        """How many files and sockets it and its receivers have open."""
+        return sum(len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in self.processes())
 
     def wait_for_rest(self, threads: int, descriptors: int, *, timeout: float = 60) -> None:
         """Wait until it has no more threads and descriptors than these."""
@@ -130,10 +135,16 @@ class AttackedListener:
         assert strays(self.folder) == []
 
     def _status(self, name: str) -> int:
-        for line in Path(f"/proc/{self.running.pid}/status").read_text().splitlines():
-            if line.startswith(f"{name}:"):
-                return int(line.split()[1])
-        raise KeyError(name)
+        """A field of /proc/PID/status, summed over the processes."""
+        found = [
+            int(line.split()[1])
+            for pid in self.processes()
+            for line in Path(f"/proc/{pid}/status").read_text().splitlines()
+            if line.startswith(f"{name}:")
+        ]
+        if not found:
+            raise KeyError(name)
+        return sum(found)
 
 
 @contextmanager

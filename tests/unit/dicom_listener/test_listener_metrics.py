@@ -186,7 +186,7 @@ def scrape() -> Callable[..., CollectorRegistry]:
         usage = SpoolUsage(1000, 3, 1, NOW - 90, 0.5, None)
         given: dict[str, Any] = {
             "is_serving": lambda: True,
-            "connections": lambda: Connections(4, 2, {ConnectionRefusal.LIMIT: 5}),
+            "connections": lambda: Connections(4, 2, {ConnectionRefusal.LIMIT: 5}, receivers=2),
             "progress": lambda: IntakeProgress(OpenSeries(2, NOW - 60), 7),
             "disk": lambda: SpoolDisk(0.75, 1_000_000, None),
             "measured": lambda: SpoolMeasurement(usage, NOW - 3),
@@ -207,6 +207,7 @@ def test_what_is_true_at_a_scrape(scrape: Callable[..., CollectorRegistry]) -> N
         "associations_open": 2,
         "associations_limit": 50,
         "connections_open": 4,
+        "receivers_running": 2,
         "stow_connections_open": 6,
         "series_receiving": 2,
         "oldest_incomplete_series_seconds": 60,

@@ -89,6 +89,7 @@ def test_each_of_several_senders_has_a_receiver_of_its_own(elsewhere: Listener) 
         receivers = elsewhere.scp._receivers
         assert receivers is not None
         assert [len(receiver.held) for receiver in receivers._receivers] == [1, 1]
+    assert elsewhere.scp.connections().receivers == 2
 
 
 def test_what_the_listener_has_to_send_waits_for_the_data_set_that_is_on_its_way(elsewhere: Listener) -> None:
