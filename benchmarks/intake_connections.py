@@ -75,7 +75,8 @@ def _head(lines: list[str]) -> list[str]:
 def _against(listener: contenders.Segwatch, wire: Wire, associations: int) -> tuple[list[str], bool]:
     pid, spool, began = listener.process.pid, listener.spool, time.monotonic()
     idle = Footprint.of(pid, spool)
-    visit(listener.port, wire, max(100, associations // 10), seed=0)
+    # so many that each process has been used: what it takes for its first connections it keeps for the next
+    visit(listener.port, wire, max(100 * idle.processes, associations // 10), seed=0)
     start = settle_at_rest(pid, spool, idle.threads)
     outcome = visit(listener.port, wire, associations)
     end = settle(pid, spool, start, tolerance_bytes=TOLERANCE_BYTES)

@@ -53,7 +53,7 @@ class HeldConnection:
         with suppress(BrokenPipeError, ConnectionError):
             while view and not self.is_idle and not self._is_wanted_at_once:
                 try:
-                    view = view[os.write(self._socket.fileno(), view) :]
+                    view = view[self._socket.send(view) :]
                 except BlockingIOError:
                     self._poll(select.POLLOUT)
 
