@@ -21,6 +21,8 @@ from benchmarks.intake.soak import Footprint, Outcome, settle, settle_at_rest, v
 from benchmarks.intake.source import write_series
 from benchmarks.intake.wire import Wire, make_wire
 
+_FIRST_VISITS = 1000
+"""Until each process has been used by as many at once as ever will be: what it takes for them it keeps for the next."""
 TOLERANCE_BYTES = 8_000_000
 """An allocator does not give back everything; 10,000 associations that leave 1 kB each are over it."""
 
@@ -75,8 +77,7 @@ def _head(lines: list[str]) -> list[str]:
 def _against(listener: contenders.Segwatch, wire: Wire, associations: int) -> tuple[list[str], bool]:
     pid, spool, began = listener.process.pid, listener.spool, time.monotonic()
     idle = Footprint.of(pid, spool)
-    # so many that each process has been used: what it takes for its first connections it keeps for the next
-    visit(listener.port, wire, max(100 * idle.processes, associations // 10), seed=0)
+    visit(listener.port, wire, max(_FIRST_VISITS, associations // 10), seed=0)
     start = settle_at_rest(pid, spool, idle.threads)
     outcome = visit(listener.port, wire, associations)
     end = settle(pid, spool, start, tolerance_bytes=TOLERANCE_BYTES)

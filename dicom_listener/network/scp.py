@@ -178,7 +178,7 @@ class StorageScp:
             maximum_instance_bytes=settings.maximum_instance_bytes,
             idle_seconds=settings.idle_seconds,
         )
-        return Receivers(told, settings.receivers, note=self._service.note, tidy_up=spool.remove_abandoned)
+        return Receivers(told, settings.receivers, note=self._service.note, tidy_up=spool.remove_drafts_of)
 
     def _make_server(self, room: ListenerRoom, tls: ssl.SSLContext | None, address: tuple[str, int]) -> ListenerServer:
         settings = self._settings

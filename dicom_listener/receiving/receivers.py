@@ -91,7 +91,7 @@ class Receivers:
         count: int,
         *,
         note: Callable[[StoredInstance, Tally], None],
-        tidy_up: Callable[[], object],
+        tidy_up: Callable[[int], object],
     ) -> None:
         """Make receivers that do nothing before `start`.
 
@@ -99,7 +99,8 @@ class Receivers:
             settings: what each is told.
             count: how many, at least 1.
             note: told of each durable instance with the tally of its association, before its sender is answered.
-            tidy_up: called when one has ended by itself: what it left half done is nobody's. May raise `ListenerError`.
+            tidy_up: called with the process id of one that has ended by itself: what it left half done is nobody's.
+                May raise `ListenerError`.
         """
         self._settings = settings
         self._count = count
@@ -181,7 +182,8 @@ class Receivers:
             if self._stop.wait(_PAUSE_SECONDS):
                 return
             try:
-                self._tidy_up()
+                if receiver is not None and receiver.process_id is not None:
+                    self._tidy_up(receiver.process_id)
             except ListenerError as error:
                 LOGGER.error("what a process left half done was not removed: %s", error)
 

@@ -16,6 +16,11 @@ _WRITEBACK_BYTES = BLOCK_BYTES
 """After how much the kernel is asked to begin writing: less is left for the sync at the end."""
 
 
+def draft_prefix(process_id: int) -> str:
+    """With what the names of the drafts of a process begin."""
+    return f"{process_id}-"
+
+
 @dataclass(slots=True, eq=False)
 class Draft:
     """A file that is being written; for one thread at a time."""
@@ -107,7 +112,7 @@ class Drafts:
             SpoolFullError: the disk is full.
             SpoolError: the disk failed otherwise.
         """
-        name = f"{self._folder}{os.sep}{uuid.uuid4().hex}"
+        name = f"{self._folder}{os.sep}{draft_prefix(os.getpid())}{uuid.uuid4().hex}"
         with disk_errors_in_words(self.root):
             descriptor = create_locked(name)
         return Draft(name, descriptor, self._take_block(), self)

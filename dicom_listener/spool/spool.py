@@ -19,7 +19,7 @@ from pathlib import Path
 
 from dicom_listener.errors import InvalidInstanceError, SpoolError, SpoolFullError, UnknownSeriesError
 from dicom_listener.series import KEY_LENGTH, ReceivedInstance
-from dicom_listener.spool.drafts import Draft, Drafts
+from dicom_listener.spool.drafts import Draft, Drafts, draft_prefix
 from dicom_listener.spool.files import disk_errors_in_words, is_abandoned, sync_folder, used_share
 from dicom_listener.spool.incoming import IncomingFile
 from dicom_listener.spool.part10 import read_file_meta, read_identifiers
@@ -171,21 +171,27 @@ class Spool:
 
     def recover(self) -> int:
         """Remove what a crash left half done: half-written instances, half-purged series. Returns how many."""
-        n_files = self.remove_abandoned()
+        n_files = self._remove_abandoned("")
         with disk_errors_in_words(self.root):
             folders = list(self._purging.iterdir())
             for folder in folders:
                 shutil.rmtree(folder, ignore_errors=True)
         return n_files + len(folders)
 
-    def remove_abandoned(self) -> int:
-        """Remove half-written instances of processes that ended, of this or an earlier run. Returns how many.
+    def remove_drafts_of(self, process_id: int) -> int:
+        """Remove the half-written instances of a process that has ended. Returns how many.
+
+        Those of others are not looked at: one that is being made is not locked yet.
 
         Raises:
             SpoolError: the disk failed.
         """
+        return self._remove_abandoned(draft_prefix(process_id))
+
+    def _remove_abandoned(self, prefix: str) -> int:
         with disk_errors_in_words(self.root):
-            files = [path for path in self._incoming.iterdir() if is_abandoned(path)]
+            named = [path for path in self._incoming.iterdir() if path.name.startswith(prefix)]
+            files = [path for path in named if is_abandoned(path)]
             for path in files:
                 path.unlink(missing_ok=True)
         return len(files)

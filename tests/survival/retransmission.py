@@ -98,6 +98,7 @@ class Sender(threading.Thread):
         self._trigger.reached("answered")
         if status != 0:
             self.failures.append(f"status {status:04X}")
+            return
         self.acknowledged.append(uid)
         if self._random.random() < 0.1:  # as a sender that lost the answer
             self.sent_again += 1

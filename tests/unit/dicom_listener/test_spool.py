@@ -255,3 +255,17 @@ def test_a_second_listener_on_one_spool_is_refused(spool: Spool) -> None:
     spool.release()
     other.claim()
     other.release()
+
+
+def test_drafts_of_a_process_that_ended_are_removed_and_no_others(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool", high_watermark=1.1)
+    incoming = tmp_path / "spool" / ".incoming"
+    dead, alive = incoming / "4000001-aa", incoming / "40000011-bb"
+    for path in (dead, alive):
+        path.write_bytes(b"half")  # of `alive` it is not known yet that it is locked
+    with spool.receive(request(1)):
+        (mine,) = (path for path in incoming.iterdir() if path not in {dead, alive})
+        assert mine.name.startswith(f"{os.getpid()}-")
+        assert spool.remove_drafts_of(4000001) == 1
+        assert spool.remove_drafts_of(os.getpid()) == 0
+        assert set(incoming.iterdir()) == {alive, mine}
