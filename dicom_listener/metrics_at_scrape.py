@@ -1,7 +1,7 @@
 """What is true of the listener at the moment of a scrape, as Prometheus metrics; cheap, whatever the spool holds."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -69,27 +69,28 @@ def _gauge(name: str, documentation: str, value: float) -> GaugeMetricFamily:
     return GaugeMetricFamily(f"{PREFIX}_{name}", documentation, value=value)
 
 
+def _by_reason(name: str, documentation: str, counts: Mapping[str, int]) -> CounterMetricFamily:
+    family = CounterMetricFamily(f"{PREFIX}_{name}", documentation, labels=["reason"])
+    for reason, count in counts.items():
+        family.add_metric([reason], count)
+    return family
+
+
 def _of_connections(connections: Connections, limit: int) -> Iterator[Metric]:
     yield _gauge("associations_open", "Associations that are open.", connections.associations)
     yield _gauge("associations_limit", "How many associations may be open (listener.maximum_associations).", limit)
     yield _gauge("connections_open", "TCP connections that are open.", connections.open)
     yield _gauge("receivers_running", "Processes that take instances (listener.receivers).", connections.receivers)
-    refused = CounterMetricFamily(
-        f"{PREFIX}_connections_refused", "Connections closed before they were associations.", labels=["reason"]
+    text = "Connections closed before they were associations."
+    yield _by_reason(
+        "connections_refused", text, {why.value: connections.refused.get(why, 0) for why in ConnectionRefusal}
     )
-    for why in ConnectionRefusal:
-        refused.add_metric([why.value], connections.refused.get(why, 0))
-    yield refused
 
 
 def _of_stow(connections: StowConnections) -> Iterator[Metric]:
     yield _gauge("stow_connections_open", "TCP connections to the STOW-RS port that are open.", connections.open)
-    refused = CounterMetricFamily(
-        f"{PREFIX}_stow_connections_refused", "Connections to the STOW-RS port closed for too many.", labels=["reason"]
-    )
-    for why in StowConnectionRefusal:
-        refused.add_metric([why.value], connections.refused.get(why, 0))
-    yield refused
+    counts = {why.value: connections.refused.get(why, 0) for why in StowConnectionRefusal}
+    yield _by_reason("stow_connections_refused", "Connections to the STOW-RS port closed for too many.", counts)
 
 
 def _of_intake(progress: IntakeProgress, now: float) -> Iterator[Metric]:

@@ -177,6 +177,7 @@ class StorageScp:
             maximum_pdu_bytes=MAXIMUM_PDU_BYTES,
             maximum_instance_bytes=settings.maximum_instance_bytes,
             idle_seconds=settings.idle_seconds,
+            log_level=logging.getLogger("dicom_listener").getEffectiveLevel(),
         )
         return Receivers(told, settings.receivers, note=self._service.note, tidy_up=spool.remove_drafts_of)
 

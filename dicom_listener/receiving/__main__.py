@@ -12,14 +12,16 @@ import sys
 from typing import NoReturn
 
 from dicom_listener.receiving.channel import Channel
-from dicom_listener.receiving.receiver import ignore_signals, run_receiver
+from dicom_listener.receiving.receiver import run_receiver
 
 
 def main() -> None:
     """Wait for descriptors of channels, and start a receiver for each, until the listener is gone."""
     if len(sys.argv) != 2 or not sys.argv[1].isdecimal():
         sys.exit("segwatch starts this by itself; run: segwatch listen")
-    ignore_signals()
+    # what is sent to the whole group is for the listener: it gives its peers time, and then this process ends
+    for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(one, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those that ended
     gc.collect()
     gc.freeze()  # a collection would write to what is shared

@@ -4,7 +4,6 @@ A message is one line of JSON, and behind it what a connection had brought, as i
 """
 
 import json
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum, auto
@@ -44,7 +43,7 @@ class ReceiverSettings:
     maximum_pdu_bytes: int
     maximum_instance_bytes: int
     idle_seconds: float
-    log_level: int = logging.INFO
+    log_level: int
     """Of `logging`: what is less is not told."""
 
 

@@ -5,7 +5,6 @@ It knows no associations: what it cannot take it gives back, with all that has c
 
 import logging
 import os
-import signal
 import threading
 import time
 from contextlib import suppress
@@ -144,9 +143,3 @@ class _ToListener(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         with suppress(OSError):  # the listener is gone
             self._channel.send(LogLine(record.name, record.levelno, record.getMessage()))
-
-
-def ignore_signals() -> None:
-    """What is sent to the whole group is for the listener: it gives its peers time, and then this process ends."""
-    for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(one, signal.SIG_IGN)

@@ -123,8 +123,6 @@ class Receivers:
 
     def start(self) -> None:
         """Start them and wait until they are ready. Raises `ReceiverError`: they do not start."""
-        log_level = logging.getLogger("dicom_listener").getEffectiveLevel()
-        self._settings = replace(self._settings, log_level=log_level)
         for _ in range(self._count):
             keeper = threading.Thread(target=self._keep_one, name="receiver", daemon=True)
             self._keepers.append(keeper)
