@@ -1,4 +1,4 @@
-"""Reading from Kafka to the end, as the tests of this folder need it."""
+"""Reading from a log to the end, as the tests of this folder need it."""
 
 import uuid
 
@@ -7,6 +7,8 @@ from qc.stream.messages import Position
 
 
 class Memory:
+    """Starting points that remember what was read."""
+
     def __init__(self) -> None:
         self.offsets: dict[tuple[str, int], int] = {}
 

@@ -2,7 +2,6 @@
 
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,19 +17,7 @@ from qc.stream.kafka_sink import KafkaSink
 from qc.stream.kafka_source import KafkaSource
 from qc.stream.messages import Message, Position, Sink, Source, StoredMessage
 from qc.stream.topics import Subscription
-
-
-class Memory:
-    """Starting points that remember what was read."""
-
-    def __init__(self) -> None:
-        self.offsets: dict[tuple[str, int], int] = {}
-
-    def next_offset(self, topic: str, partition: int) -> int:
-        return self.offsets.get((topic, partition), 0)
-
-    def remember(self, position: Position) -> None:
-        self.offsets[position.topic, position.partition] = position.offset + 1
+from tests.contract.kafka_reading import Memory, own_name
 
 
 class Log(Protocol):
@@ -67,7 +54,7 @@ class Journal:
 
 class Kafka:
     def __init__(self, bootstrap: str, made: ExitStack) -> None:
-        self.prefix = f"test-{uuid.uuid4().hex[:8]}.v1."
+        self.prefix = f"{own_name()}.v1."
         self._connection = KafkaConnection(bootstrap)
         self._made = made
 

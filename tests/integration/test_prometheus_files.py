@@ -5,16 +5,9 @@ from pathlib import Path
 import pytest
 from prometheus_client import generate_latest
 
-from dicom_listener.association_report import Connections
-from dicom_listener.completion.books import OpenSeries
-from dicom_listener.completion.intake import IntakeProgress
-from dicom_listener.metrics import ListenerMetrics
-from dicom_listener.metrics_at_scrape import ListenerProbes
 from dicom_listener.spool.spool import Spool
-from dicom_listener.spool.spool_measure import SpoolMeasure
-from dicom_listener.stow.report import StowConnections
-from segwatch.listener_watch import complete_registry
 from tests.peers.promtool import Promtool
+from tests.tools.idle_metrics import idle_metrics
 
 ROOT = Path(__file__).resolve().parents[2]
 ALERTS = ROOT / "deploy" / "prometheus" / "segwatch-alerts.yml"
@@ -45,23 +38,7 @@ def test_a_rule_that_never_fires_would_be_noticed(promtool: Promtool, tmp_path: 
 
 
 def test_names_follow_prometheus_conventions(promtool: Promtool, tmp_path: Path) -> None:
-    spool = Spool(tmp_path / "spool")
-    measure = SpoolMeasure(spool)
-    measure.measure()
-    metrics = ListenerMetrics({"PACS"})
-    progress = IntakeProgress(OpenSeries(0, None), 0)
-    complete_registry(
-        metrics,
-        ListenerProbes(
-            lambda: True,
-            lambda: Connections(0, 0, {}),
-            lambda: progress,
-            spool.disk,
-            lambda: measure.latest,
-            50,
-            lambda: StowConnections(0, {}),
-        ),
-    )
+    metrics = idle_metrics(Spool(tmp_path / "spool"))
     done = promtool("check", "metrics", given=generate_latest(metrics.registry).decode())
     lint = [line for line in (done.stdout + done.stderr).splitlines() if "segwatch_listener" in line]
     assert lint == []

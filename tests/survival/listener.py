@@ -5,10 +5,11 @@ import os
 import shutil
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from benchmarks.intake import accounting
 from dicom_listener.errors import InvalidInstanceError
 from dicom_listener.spool.part10 import read_file_meta, read_identifiers
 from tests.acceptance.hosts import TRACEBACK, edit_settings
@@ -77,11 +78,11 @@ class AttackedListener:
 
     def processes(self) -> list[int]:
         """Process ids of the listener, of what starts its receivers, and of those."""
-        return [self.running.pid, *children(self.running.pid), *self.receivers()]
+        return accounting.processes(self.running.pid)
 
     def receivers(self) -> list[int]:
-        """Process ids of its receivers: the processes that its only child started."""
-        return [receiver for starter in children(self.running.pid) for receiver in children(starter)]
+        """Process ids of its receivers: all but itself and its only child, which starts them."""
+        return self.processes()[2:]
 
     def stop(self) -> int:
         """SIGTERM; returns the exit status."""
@@ -225,12 +226,3 @@ def missing_ones(spool: Path, acknowledged: Mapping[str, bytes]) -> list[str]:
 def fingerprint(uid: str, data_set: bytes) -> tuple[str, str]:
     """What `stored_data_sets` gives for an instance."""
     return hashlib.sha256(uid.encode()).hexdigest(), hashlib.sha256(data_set).hexdigest()
-
-
-def children(pid: int) -> list[int]:
-    """Process ids of the children of a process, whichever of its threads started them; none once it has ended."""
-    found: list[int] = []
-    with suppress(FileNotFoundError, ProcessLookupError):
-        for task in Path(f"/proc/{pid}/task").iterdir():
-            found += map(int, (task / "children").read_text().split())
-    return found

@@ -9,7 +9,7 @@ import pytest
 from tests.peers.waiting import wait_until
 from tests.survival import wire
 from tests.survival.kills import Victim, kill_many_times
-from tests.survival.listener import INTAKES, RECEIVERS, attacked, children
+from tests.survival.listener import INTAKES, RECEIVERS, attacked
 from tests.survival.peer import associated
 
 pytestmark = pytest.mark.slow
@@ -35,7 +35,7 @@ def test_receivers_end_with_a_listener_that_is_killed_alone(tmp_path: Path) -> N
     with attacked(tmp_path, "receivers") as listener, associated(listener.port) as peer:
         uid = "1.2.826.56.1"
         assert peer.store(uid, wire.ct_data_set(uid)) == 0
-        ours = [*children(listener.running.pid), *listener.receivers()]
+        ours = listener.processes()[1:]
         assert len(ours) == 1 + RECEIVERS
         os.kill(listener.running.pid, signal.SIGKILL)
         wait_until(lambda: not any(Path(f"/proc/{pid}/stat").exists() for pid in ours), "the receivers ended")

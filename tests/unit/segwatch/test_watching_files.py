@@ -11,17 +11,10 @@ import yaml
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from dicom_listener.association_report import Connections
-from dicom_listener.completion.books import OpenSeries
-from dicom_listener.completion.intake import IntakeProgress
-from dicom_listener.metrics import ListenerMetrics
-from dicom_listener.metrics_at_scrape import ListenerProbes
 from dicom_listener.spool.spool import Spool
-from dicom_listener.spool.spool_measure import SpoolMeasure
-from dicom_listener.stow.report import StowConnections
-from segwatch.listener_watch import complete_registry
 from segwatch.settings import SiteSettings
 from segwatch.settings_metrics import MetricsSection
+from tests.tools.idle_metrics import idle_metrics
 
 ROOT = Path(__file__).resolve().parents[3]
 PROMETHEUS = ROOT / "deploy" / "prometheus"
@@ -40,23 +33,7 @@ GROUPING = re.compile(r"\b(?:by|without|on|ignoring)\s*\(([^)]*)\)")
 @pytest.fixture(scope="module")
 def known(tmp_path_factory: pytest.TempPathFactory) -> Known:
     """Every sample that a scrape shows from the start, with its labels and their values."""
-    spool = Spool(tmp_path_factory.mktemp("spool"))
-    measure = SpoolMeasure(spool)
-    measure.measure()
-    metrics = ListenerMetrics({"PACS"})
-    progress = IntakeProgress(OpenSeries(0, None), 0)
-    complete_registry(
-        metrics,
-        ListenerProbes(
-            lambda: True,
-            lambda: Connections(0, 0, {}),
-            lambda: progress,
-            spool.disk,
-            lambda: measure.latest,
-            50,
-            lambda: StowConnections(0, {}),
-        ),
-    )
+    metrics = idle_metrics(Spool(tmp_path_factory.mktemp("spool")))
     found: Known = {}
     for family in text_string_to_metric_families(generate_latest(metrics.registry).decode()):
         for sample in family.samples:
