@@ -1,7 +1,6 @@
 """Files of instances that have no identity yet: open, locked, under a temporary name, with a buffer to write from."""
 
 import os
-import uuid
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
@@ -112,7 +111,7 @@ class Drafts:
             SpoolFullError: the disk is full.
             SpoolError: the disk failed otherwise.
         """
-        name = f"{self._folder}{os.sep}{draft_prefix(os.getpid())}{uuid.uuid4().hex}"
+        name = f"{self._folder}{os.sep}{draft_prefix(os.getpid())}{os.urandom(16).hex()}"
         with disk_errors_in_words(self.root):
             descriptor = create_locked(name)
         return Draft(name, descriptor, self._take_block(), self)

@@ -5,9 +5,9 @@ import errno
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
+from types import TracebackType
 from typing import BinaryIO
 
 from dicom_listener.errors import SpoolError, SpoolFullError
@@ -23,15 +23,29 @@ if _sync_file_range is not None:
     _sync_file_range.argtypes = [ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint]
 
 
-@contextmanager
-def disk_errors_in_words(root: Path) -> Iterator[None]:
-    """Translate OSError of the spool below `root` into SpoolFullError or SpoolError."""
-    try:
-        yield
-    except OSError as error:
+class disk_errors_in_words:  # noqa: N801 (used as a function, like `contextlib.suppress`)
+    """Translate OSError of the spool below `root` into SpoolFullError or SpoolError.
+
+    A class, as a generator in its place costs several times as much, several times for each instance.
+    """
+
+    __slots__ = ("_root",)
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, _type: type[BaseException] | None, error: BaseException | None, _traceback: TracebackType | None
+    ) -> None:
+        if not isinstance(error, OSError):
+            return
         if error.errno in _FULL:
-            raise SpoolFullError(f"the disk of the spool {root} is full; free space or move the spool") from error
-        raise SpoolError(f"the spool {root} cannot be used: {error.strerror or error}") from error
+            text = f"the disk of the spool {self._root} is full; free space or move the spool"
+            raise SpoolFullError(text) from error
+        raise SpoolError(f"the spool {self._root} cannot be used: {error.strerror or error}") from error
 
 
 def create_locked(path: str) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from dicom_listener.errors import InvalidInstanceError
 from dicom_listener.spool.drafts import Draft
@@ -26,12 +26,35 @@ _CHECK_BYTES = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
+class Slot:
+    """Where an instance belongs."""
+
+    identifiers: Identifiers
+    series_key: str
+    """See `dicom_listener.series.series_key`."""
+    path: Path
+    """Its final name, if no other content has that."""
+
+
+class Filing(Protocol):
+    """Whoever gives instances their final names."""
+
+    def slot(self, identifiers: Identifiers) -> Slot:
+        """Tell where an instance belongs; nothing is made yet."""
+        ...
+
+    def place(self, whole: "WholeFile") -> StoredInstance:
+        """Give the instance its name; the name is durable when this returns. Raises OSError, SpoolError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class WholeFile:
     """A complete Part 10 file under a temporary name; neither its content nor its name is durable yet."""
 
     draft: Draft
     request: StoreRequest
-    identifiers: Identifiers
+    slot: Slot
     data_set_offset: int
     """First byte of the data set."""
 
@@ -68,7 +91,8 @@ class WholeFile:
 class IncomingFile:
     """A context manager: `write` the fragments of the data set in order, then `commit`; otherwise nothing is kept.
 
-    Fragments go to the file as they come, so memory does not grow with the instance.
+    Fragments go to the file as they come, so memory does not grow with the instance. Whatever can be done before the
+    last one is done before: the sender waits for what is done behind it.
     """
 
     def __init__(
@@ -77,17 +101,18 @@ class IncomingFile:
         draft: Draft,
         request: StoreRequest,
         *,
-        place: Callable[[WholeFile], StoredInstance],
+        filing: Filing,
         check_room: Callable[[], None],
     ) -> None:
         """`check_room` is called now and then while a large instance comes, and raises when there is no more room."""
         self._root = root
         self._draft = draft
         self._request = request
-        self._place = place
+        self._filing = filing
         self._check_room = check_room
         self._check_at = _CHECK_BYTES
         self._head = b""
+        self._slot: Slot | None = None
         meta = encode_file_meta(request, data_set_bytes=0)
         self._data_set_offset = len(meta)
         draft.append(memoryview(meta))
@@ -96,12 +121,15 @@ class IncomingFile:
         """Append a fragment of the encoded data set.
 
         Raises:
+            InvalidInstanceError: identifiers contradict the request.
             SpoolFullError: the disk is full.
             SpoolError: the disk failed otherwise.
         """
+        self._draft.append(memoryview(fragment))
         if len(self._head) < SCANNED_BYTES:
             self._head += fragment[: SCANNED_BYTES - len(self._head)]
-        self._draft.append(memoryview(fragment))
+            if len(self._head) == SCANNED_BYTES:
+                self._look_at_head()
         self._look_at_disk()
 
     def room(self, limit: int) -> memoryview | None:
@@ -129,10 +157,20 @@ class IncomingFile:
         draft, begin = self._draft, self._data_set_offset
         draft.patch(begin - LENGTH_BYTES, encode_length(draft.size - begin))
         draft.flush()
+        if len(self._head) < SCANNED_BYTES:
+            self._look_at_head()
         with disk_errors_in_words(self._root):
-            identifiers = scan_head(self._head, self._request.transfer_syntax_uid) or self._parse_identifiers()
-            self._refuse_contradiction(identifiers)
-            return self._place(WholeFile(draft, self._request, identifiers, begin))
+            slot = self._slot or self._find_slot(self._parse_identifiers())
+            return self._filing.place(WholeFile(draft, self._request, slot, begin))
+
+    def _look_at_head(self) -> None:
+        identifiers = scan_head(self._head, self._request.transfer_syntax_uid)
+        if identifiers is not None:
+            self._slot = self._find_slot(identifiers)
+
+    def _find_slot(self, identifiers: Identifiers) -> Slot:
+        self._refuse_contradiction(identifiers)
+        return self._filing.slot(identifiers)
 
     def _parse_identifiers(self) -> Identifiers:
         with self._draft.path.open("rb") as file:

@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import os
 import threading
 from contextlib import suppress
 from pathlib import Path
@@ -10,7 +11,8 @@ from dicom_listener.errors import InvalidInstanceError, SpoolError
 from dicom_listener.series import ReceivedInstance, series_key
 from dicom_listener.spool.files import PIECE, is_same_content, sync_file, sync_folder
 from dicom_listener.spool.folder_syncs import FolderSyncs
-from dicom_listener.spool.incoming import WholeFile
+from dicom_listener.spool.identifiers import Identifiers
+from dicom_listener.spool.incoming import Slot, WholeFile
 from dicom_listener.spool.part10 import read_file_meta
 from dicom_listener.stored import StoredInstance, StoreOutcome
 
@@ -26,7 +28,8 @@ _ATTEMPTS = 5
 
 def instance_path(root: Path, key: str, sop_instance_uid: str) -> Path:
     """Where the spool below `root` keeps an instance."""
-    return root / key / f"{hashlib.sha256(sop_instance_uid.encode()).hexdigest()}.dcm"
+    name = hashlib.sha256(sop_instance_uid.encode()).hexdigest()
+    return Path(f"{root}{os.sep}{key}{os.sep}{name}.dcm")  # as text: paths joined one by one were seen in measurements
 
 
 class Shelf:
@@ -42,6 +45,11 @@ class Shelf:
         """Start the threads that sync folders, so that no sender waits for it, and their number does not change."""
         self._syncs.warm_up()
 
+    def slot(self, identifiers: Identifiers) -> Slot:
+        """Tell where an instance belongs; nothing is made yet, for it may never be whole."""
+        key = series_key(identifiers.study_instance_uid, identifiers.series_instance_uid)
+        return Slot(identifiers, key, instance_path(self._root, key, identifiers.sop_instance_uid))
+
     def place(self, whole: WholeFile) -> StoredInstance:
         """Give the instance its name; the name is durable when this returns.
 
@@ -49,11 +57,11 @@ class Shelf:
             OSError: the disk failed.
             SpoolError: the series is purged again and again at the same time.
         """
-        identifiers = whole.identifiers
-        key = series_key(identifiers.study_instance_uid, identifiers.series_instance_uid)
+        identifiers, key = whole.slot.identifiers, whole.slot.series_key
         for _ in range(_ATTEMPTS):
             try:
-                path, outcome = self._name(whole, key)
+                self._make_durable_folder(key)
+                path, outcome = self._name(whole)
                 self._make_durable(whole, path, outcome)
                 break
             except FileNotFoundError:
@@ -100,9 +108,8 @@ class Shelf:
         finally:
             folder.wait()
 
-    def _name(self, whole: WholeFile, key: str) -> tuple[Path, StoreOutcome]:
-        path = instance_path(self._root, key, whole.identifiers.sop_instance_uid)
-        self._make_durable_folder(key)
+    def _name(self, whole: WholeFile) -> tuple[Path, StoreOutcome]:
+        path = whole.slot.path
         try:
             whole.link_to(path)
         except FileExistsError:
