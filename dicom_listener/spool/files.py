@@ -66,6 +66,15 @@ def is_abandoned(path: Path) -> bool:
     return False
 
 
+def has_hole(file: BinaryIO) -> bool:
+    """Whether parts of a file were never written, or lost with the power; where the file system cannot tell: no."""
+    size = os.fstat(file.fileno()).st_size
+    position = file.tell()
+    hole = os.lseek(file.fileno(), 0, os.SEEK_HOLE) if size else size
+    file.seek(position)
+    return hole < size
+
+
 def write_all(descriptor: int, data: bytes | memoryview) -> None:
     """Write everything."""
     view = memoryview(data)

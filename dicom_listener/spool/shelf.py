@@ -6,10 +6,11 @@ import os
 import threading
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from dicom_listener.errors import InvalidInstanceError, SpoolError
 from dicom_listener.series import ReceivedInstance, series_key
-from dicom_listener.spool.files import PIECE, is_same_content, sync_file, sync_folder
+from dicom_listener.spool.files import PIECE, has_hole, is_same_content, sync_file, sync_folder
 from dicom_listener.spool.folder_syncs import FolderSyncs
 from dicom_listener.spool.identifiers import Identifiers
 from dicom_listener.spool.incoming import Slot, WholeFile
@@ -127,22 +128,34 @@ def _settle(whole: WholeFile, path: Path) -> tuple[Path, StoreOutcome]:
             LOGGER.error("replaced a damaged file of the spool: %s", path)
             whole.replace(path)
             return path, StoreOutcome.STORED
-        same_syntax = stored.transfer_syntax_uid == whole.request.transfer_syntax_uid
+        old_offset, same_syntax = old.tell(), stored.transfer_syntax_uid == whole.request.transfer_syntax_uid
         if same_syntax and is_same_content(new, old):
             return path, StoreOutcome.DUPLICATE
+        if has_hole(old) and not has_hole(new):
+            # name and content become durable at the same time: when the power fails between, zeros stand for a part
+            apart = _put_apart(path, path, _content_hash(old, old_offset, stored.transfer_syntax_uid))
+            sync_folder(apart.parent)
+            LOGGER.error("replaced a torn file of the spool, which is kept beside it: %s", path)
+            whole.replace(path)
+            return path, StoreOutcome.STORED
+        suffix = _content_hash(new, whole.data_set_offset, whole.request.transfer_syntax_uid)
+    return _put_apart(Path(whole.draft.name), path, suffix), StoreOutcome.CONFLICT
+
+
+def _put_apart(source: Path, path: Path, suffix: str) -> Path:
+    """Name a file as one that is not the instance of `path`; durable when its folder is."""
     folder = path.parent / CONFLICTS
     folder.mkdir(mode=0o750, exist_ok=True)
     sync_folder(path.parent)
-    apart = folder / f"{path.stem}-{_content_hash(whole)}.dcm"
+    apart = folder / f"{path.stem}-{suffix}.dcm"
     with suppress(FileExistsError):  # the same conflict again
-        whole.link_to(apart)
-    return apart, StoreOutcome.CONFLICT
+        os.link(source, apart)
+    return apart
 
 
-def _content_hash(whole: WholeFile) -> str:
-    digest = hashlib.sha256(whole.request.transfer_syntax_uid.encode())
-    with whole.path.open("rb") as file:
-        file.seek(whole.data_set_offset)
-        while piece := file.read(PIECE):
-            digest.update(piece)
+def _content_hash(file: BinaryIO, data_set_offset: int, transfer_syntax_uid: str) -> str:
+    digest = hashlib.sha256(transfer_syntax_uid.encode())
+    file.seek(data_set_offset)
+    while piece := file.read(PIECE):
+        digest.update(piece)
     return digest.hexdigest()[:16]

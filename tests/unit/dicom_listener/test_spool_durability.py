@@ -73,6 +73,33 @@ def test_what_lost_its_end_with_the_power_is_no_instance_and_is_replaced(spool: 
     assert spool.conflicts(KEY) == []
 
 
+def test_what_came_back_with_zeros_for_a_part_is_replaced_and_kept_beside(spool: Spool) -> None:
+    path = spool.store(*instance(1, pixels=b"\1\2" * 50_000)).instance.path
+    content = path.read_bytes()
+    with path.open("rb+") as file:  # its length reached the disk, a part of its content did not
+        file.truncate(8192)
+        file.truncate(len(content))
+    torn = path.read_bytes()
+    assert torn != content
+    assert spool.store(*instance(1, pixels=b"\1\2" * 50_000)).outcome is StoreOutcome.STORED
+    assert path.read_bytes() == content
+    (kept,) = spool.conflicts(KEY)
+    assert kept.read_bytes() == torn
+    assert spool.store(*instance(1, pixels=b"\1\2" * 50_000)).outcome is StoreOutcome.DUPLICATE
+
+
+def test_a_file_with_holes_and_the_same_content_stays(spool: Spool) -> None:
+    stored = spool.store(*instance(1, pixels=bytes(100_000)))
+    content = stored.instance.path.read_bytes()
+    with stored.instance.path.open("rb+") as file:  # as a copy that spares zeros
+        file.truncate(8192)
+        file.truncate(len(content))
+    assert spool.store(*instance(1, pixels=bytes(100_000))).outcome is StoreOutcome.DUPLICATE
+    assert spool.store(*instance(1, pixels=bytes(90_000) + b"\1" * 10_000)).outcome is StoreOutcome.STORED
+    (kept,) = spool.conflicts(KEY)
+    assert kept.read_bytes() == content  # whoever of the two was right, nothing is lost
+
+
 @pytest.mark.parametrize("step", ["os.open", "os.write", "os.fdatasync", "os.link", "os.fsync"])
 @pytest.mark.parametrize(
     ("number", "expected"),
