@@ -27,20 +27,21 @@ def main() -> None:
     gc.freeze()  # a collection would write to what is shared
     with socket.socket(fileno=int(sys.argv[1])) as wanted:
         while True:
-            data, descriptors, _, _ = socket.recv_fds(wanted, 1, 1)
+            data, descriptors, _, _ = socket.recv_fds(wanted, 1, 2)
             if not data:
                 return
             if os.fork() == 0:
-                _be_receiver(wanted, descriptors[0])
-            os.close(descriptors[0])
+                _be_receiver(wanted, descriptors)
+            for descriptor in descriptors:
+                os.close(descriptor)
 
 
-def _be_receiver(wanted: socket.socket, descriptor: int) -> NoReturn:
+def _be_receiver(wanted: socket.socket, descriptors: list[int]) -> NoReturn:
     """In the copy: nothing of what follows in the original may run here."""
     status = 1
     try:
         wanted.close()
-        run_receiver(Channel.of_descriptor(descriptor))
+        run_receiver(Channel.of_descriptors(*descriptors))
         status = 0
     finally:
         os._exit(status)

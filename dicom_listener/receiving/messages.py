@@ -149,7 +149,7 @@ def decode(data: bytes) -> Message:
     """Decode a message. Raises `ValueError`: it is none."""
     line, _, received = data.partition(b"\n")
     try:
-        kind, *fields = json.loads(line)
+        kind, *fields = json.loads(line.decode())
         return _DECODERS[kind](fields, received)
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise ValueError("not a message of a receiver") from error

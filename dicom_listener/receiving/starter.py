@@ -22,7 +22,7 @@ class ReceiverStarter:
             if self._process is None or self._process.poll() is not None:
                 self._begin()
             assert self._socket is not None  # noqa: S101 (made with the process)
-            socket.send_fds(self._socket, [b"+"], [channel.fileno()])
+            socket.send_fds(self._socket, [b"+"], channel.descriptors)
 
     def close(self) -> None:
         """Let it end; the receivers go on until their channels end."""

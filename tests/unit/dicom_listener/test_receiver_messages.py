@@ -1,6 +1,8 @@
 """What the listener and its receivers tell each other survives the way there."""
 
+import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +78,64 @@ def test_the_longest_message_passes_a_channel_with_its_descriptor(tmp_path: Path
         assert same.read() == b"here"
     one.shut()
     assert other.receive() is None
+    one.close()
+    other.close()
+
+
+def an_instance(n: int) -> Stored:
+    uid = str(n).rjust(64, "1")
+    instance = ReceivedInstance(uid, uid, uid, uid, uid, Path("spool", uid), 1)
+    return Stored(n, StoredInstance(instance, "k" * 32, "A" * 16, StoreOutcome.STORED))
+
+
+def taken(channel: Channel) -> list[Message]:
+    """What comes until the other end is gone."""
+    came = []
+    while (got := channel.receive()) is not None:
+        came.append(got[0])
+    return came
+
+
+@given(st.lists(st.booleans(), max_size=20))
+def test_no_message_comes_before_an_instance_that_was_sent_ahead_of_it(are_instances: list[bool]) -> None:
+    one, other = Channel.pair()
+    messages: list[Stored | GivenBack] = [
+        an_instance(n) if stored else GivenBack(n, Return.CLOSED) for n, stored in enumerate(are_instances)
+    ]
+    for message in messages:
+        one.send(message)
+    one.shut()
+    came = taken(other)
+    one.close()
+    other.close()
+    for kind in (Stored, GivenBack):
+        assert [message for message in came if isinstance(message, kind)] == [
+            message for message in messages if isinstance(message, kind)
+        ]
+    for place, back in enumerate(came):
+        if isinstance(back, GivenBack):
+            ahead = [message for message in messages[: back.number] if isinstance(message, Stored)]
+            assert all(instance in came[:place] for instance in ahead)
+
+
+def test_every_instance_that_could_be_sent_comes_before_the_end() -> None:
+    one, other = Channel.pair()
+    sent: list[Message] = []
+
+    def send() -> None:
+        with suppress(OSError):  # the channel was shut
+            while True:
+                message = an_instance(len(sent))
+                one.send(message)
+                sent.append(message)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    came = [got[0] for _ in range(1000) if (got := other.receive()) is not None]
+    other.shut()
+    came += taken(other)
+    sender.join()
+    assert came == sent
     one.close()
     other.close()
 
