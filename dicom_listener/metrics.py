@@ -90,8 +90,8 @@ class ListenerMetrics:
     def stored(self, stored: StoredInstance) -> None:
         """Count an instance that is durable."""
         peer = self._peer(stored.calling_ae_title)
-        self._instances.labels(peer, stored.outcome.value).inc()
-        self._bytes.labels(peer).inc(stored.instance.size_bytes)
+        self._instances_of[peer, stored.outcome].inc()
+        self._bytes_of[peer].inc(stored.instance.size_bytes)
 
     def happened(self, event: IntakeEvent) -> None:
         """Count what the intake tells of a series."""
@@ -138,16 +138,18 @@ class ListenerMetrics:
             self._rejections.labels(one.result, one.source, one.reason)
 
     def _make_instance_metrics(self) -> None:
-        self._instances = self._counter("instances", "Instances that are durable here.", "peer", "outcome")
-        self._bytes = self._counter("received_bytes", "Bytes of the files of instances that are durable.", "peer")
+        instances = self._counter("instances", "Instances that are durable here.", "peer", "outcome")
+        received = self._counter("received_bytes", "Bytes of the files of instances that are durable.", "peer")
         self._refused = self._counter(
             "instances_refused", "Instances refused, by DIMSE status; counted when their association ends.", "status"
         )
         self._stow_requests = self._counter("stow_requests", "STOW-RS requests that ended, by HTTP status.", "status")
-        for peer in (*self._known, OTHER):
-            self._bytes.labels(peer)
-            for outcome in StoreOutcome:
-                self._instances.labels(peer, outcome.value)
+        # counted for each instance, so looked up here
+        peers = (*self._known, OTHER)
+        self._bytes_of = {peer: received.labels(peer) for peer in peers}
+        self._instances_of = {
+            (peer, outcome): instances.labels(peer, outcome.value) for peer in peers for outcome in StoreOutcome
+        }
         for status in _STATUSES:
             self._refused.labels(f"{status:04X}")
         for code in (*_HTTP_SUCCESS, HTTPStatus.UNAUTHORIZED, HTTPStatus.CONFLICT, HTTPStatus.SERVICE_UNAVAILABLE):

@@ -50,6 +50,7 @@ def series_key(study_instance_uid: str, series_instance_uid: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:KEY_LENGTH]
 
 
+@lru_cache(maxsize=1024)  # likewise
 def study_hash(study_instance_uid: str) -> str:
     """Local name of a study, made like `series_key`; it stays on this host too."""
     return hashlib.sha256(study_instance_uid.encode()).hexdigest()[:KEY_LENGTH]

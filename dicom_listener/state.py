@@ -8,7 +8,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Select, case, delete, insert, select, update
+from sqlalchemy import Connection, case, delete, insert, select, update
 
 from dicom_listener.ending import Ending
 from dicom_listener.errors import UnknownSeriesError
@@ -23,6 +23,15 @@ __all__ = [
     "list_series", "load_series", "mark_accepted", "mark_forgotten", "mark_purged", "mark_rejected", "member_uids",
     "metadata", "save_progress",
 ]  # fmt: skip
+
+
+_IS_ITS_ENDING = (series_endings.c.series_key == received_series.c.series_key) & (
+    series_endings.c.version == received_series.c.version
+)
+_ROWS = select(received_series, series_endings.c.ended_by, series_endings.c.expected).outerjoin(
+    series_endings, _IS_ITS_ENDING
+)
+"""Every row, with what ended the wait for more; made once, as it takes longer to make than to run."""
 
 
 def save_progress(connection: Connection, progress: SeriesProgress) -> bool:
@@ -140,7 +149,7 @@ def known_uids(connection: Connection, key: str) -> frozenset[str]:
 def latest(connection: Connection, key: str, *, lock: bool = False) -> SeriesRow | None:
     """The newest version of a series, or None; `lock` lets nobody else change its row before the transaction ends."""
     table = received_series.c
-    query = _rows().where(table.series_key == key).order_by(table.version.desc()).limit(1)
+    query = _ROWS.where(table.series_key == key).order_by(table.version.desc()).limit(1)
     # SQLite's dialect leaves the clause out: its writing transactions exclude each other anyway
     query = query.with_for_update(of=received_series) if lock else query
     return _row(connection.execute(query).mappings().first())
@@ -166,7 +175,7 @@ def find_by_prefix(connection: Connection, key_prefix: str) -> SeriesRow:
 def list_series(connection: Connection, states: Collection[SeriesState] | None = None) -> list[SeriesRow]:
     """Every version of every series in one of `states` (None: in any), oldest first."""
     table = received_series.c
-    query = _rows().order_by(table.first_at, table.series_key, table.version)
+    query = _ROWS.order_by(table.first_at, table.series_key, table.version)
     if states is not None:
         query = query.where(table.state.in_([state.value for state in states]))
     return [row for found in connection.execute(query).mappings() if (row := _row(found))]
@@ -243,14 +252,8 @@ def _change(connection: Connection, key: str, version_number: int, **values: Any
 
 def _one(connection: Connection, key: str, version: int) -> SeriesRow | None:
     table = received_series.c
-    query = _rows().where(table.series_key == key, table.version == version)
+    query = _ROWS.where(table.series_key == key, table.version == version)
     return _row(connection.execute(query).mappings().first())
-
-
-def _rows() -> Select[Any]:
-    ending = series_endings.c
-    same = (ending.series_key == received_series.c.series_key) & (ending.version == received_series.c.version)
-    return select(received_series, ending.ended_by, ending.expected).outerjoin(series_endings, same)
 
 
 def _row(found: Any) -> SeriesRow | None:  # noqa: ANN401 (SQLAlchemy's RowMapping maps to any type)

@@ -78,11 +78,11 @@ class Books:
             SpoolError: the spool cannot be read.
             sqlalchemy.exc.SQLAlchemyError: the state cannot be read; the same instance may be given again.
         """
-        key, uid = stored.series_key, stored.instance.sop_instance_uid
-        is_conflict = stored.outcome is StoreOutcome.CONFLICT
-        is_known = not is_conflict and self.completion.is_member(key, uid)
-        if not self.completion.knows(key) or (not is_known and self._must_follow_anew(key)):
-            self._follow_anew(key, now=now)
+        key, is_conflict = stored.series_key, stored.outcome is StoreOutcome.CONFLICT
+        if not self.completion.is_receiving(key):  # otherwise it is followed as it stands
+            is_known = not is_conflict and self.completion.is_member(key, stored.instance.sop_instance_uid)
+            if not self.completion.knows(key) or (not is_known and self._must_follow_anew(key)):
+                self._follow_anew(key, now=now)
         if is_conflict:
             self._take_conflict(stored, now=now)
             return
@@ -187,8 +187,6 @@ class Books:
 
     def _must_follow_anew(self, key: str) -> bool:
         """Whether what came for a complete series makes a new version, or other processes did something to it."""
-        if self.completion.is_receiving(key):
-            return False
         with self.engine.begin() as connection:
             row = state.latest(connection, key)
         return standing(row) != (self.completion.version(key), Standing.DECIDED)

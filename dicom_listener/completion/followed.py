@@ -1,5 +1,6 @@
 """What the books keep of a series beside its instances, and the records that are made of both."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +36,8 @@ def received(
     key: str, version: int, followed: Followed, instances: Sequence[ReceivedInstance], *, wall: float
 ) -> ReceivedSeries:
     """The hand-over of a series, without instances whose files are gone."""
-    there = tuple(instance for instance in instances if instance.path.exists())
+    names = _names(instances[0].path.parent) if instances else frozenset()  # a series lies in one folder
+    there = tuple(instance for instance in instances if instance.path.name in names)
     return ReceivedSeries(
         key=key,
         version=version,
@@ -45,6 +47,13 @@ def received(
         calling_ae_title=followed.calling_ae_title,
         completed_at=wall,
     )
+
+
+def _names(folder: Path) -> frozenset[str]:
+    try:
+        return frozenset(os.listdir(folder))  # noqa: PTH208 (names are wanted, paths cost as much as what this saves)
+    except FileNotFoundError:
+        return frozenset()
 
 
 def progress_of(series: ReceivedSeries, followed: Followed) -> SeriesProgress:

@@ -183,12 +183,13 @@ class Intake:
         self._open_series = self._books.open_series()
 
     def _take(self, event: StoredInstance | AssociationReport | CountAnswer) -> None:
+        now = time.monotonic()
         if isinstance(event, StoredInstance):
-            self._books.absorb(event, now=time.monotonic())
+            self._books.absorb(event, now=now)
             if self._router is not None:
-                self._router.on_stored(event, now=time.monotonic())
+                self._router.on_stored(event, now=now)
         elif isinstance(event, AssociationReport):
-            self._books.association_ended(event, now=time.monotonic())
+            self._books.association_ended(event, now=now)
         else:
             self._books.take_answer(event)
 

@@ -30,13 +30,13 @@ class StudyQuiet:
 
     def note(self, study: str, key: str, *, now: float) -> None:
         """Something came for a series of a study."""
-        found = self._studies.setdefault(study, _Study(now))
+        found = self._found(study, now)
         found.last_at = max(found.last_at, now)
         found.keys.add(key)
 
     def wait(self, study: str, key: str, *, now: float) -> None:
         """A series of the study is eligible and waits."""
-        found = self._studies.setdefault(study, _Study(now))
+        found = self._found(study, now)
         found.keys.add(key)
         if found.waiting_since is None:
             found.waiting_since = now
@@ -69,6 +69,12 @@ class StudyQuiet:
         ]
         for name in idle:
             del self._studies[name]
+
+    def _found(self, study: str, now: float) -> _Study:
+        found = self._studies.get(study)
+        if found is None:
+            found = self._studies[study] = _Study(now)
+        return found
 
     def _at(self, study: _Study, is_receiving: Callable[[str], bool]) -> float | None:
         if study.waiting_since is None:
