@@ -1,7 +1,7 @@
 """The books of the intake: which series are open, written into the state. For one thread, with the time passed in."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, Engine
@@ -13,7 +13,7 @@ from dicom_listener.completion.completion_rule import CompletionRule
 from dicom_listener.completion.early_evidence import SlicePlaces, claimed_count
 from dicom_listener.completion.followed import Followed, follow, progress_of, received, report_of
 from dicom_listener.completion.intake_events import CountAnswer, CountQuestion, IntakeEvent, IntakeEventKind, OpenSeries
-from dicom_listener.completion.taken_up import TakenUp, take_up
+from dicom_listener.completion.taken_up import TakenUp, take_up, uids_after
 from dicom_listener.event_log import log_conflict, log_late, log_reopened, log_series
 from dicom_listener.series import ReceivedSeries
 from dicom_listener.series_rows import SeriesState, Standing, standing, takes
@@ -71,8 +71,14 @@ class Books:
         self.save(now=now)
         LOGGER.info("spool recovered: %d series, %d unfinished pieces removed", len(keys), removed)
 
-    def absorb(self, stored: StoredInstance, *, now: float) -> None:
+    def absorb(self, stored: StoredInstance, *, now: float, coming: Iterable[object] = ()) -> None:
         """Take one stored instance.
+
+        Args:
+            stored: the instance.
+            now: the time.
+            coming: among others the stored instances that are absorbed next, whatever happens: their files are not
+                read when the series is followed from now on.
 
         Raises:
             SpoolError: the spool cannot be read.
@@ -82,7 +88,7 @@ class Books:
         if not self.completion.is_receiving(key):  # otherwise it is followed as it stands
             is_known = not is_conflict and self.completion.is_member(key, stored.instance.sop_instance_uid)
             if not self.completion.knows(key) or (not is_known and self._must_follow_anew(key)):
-                self._follow_anew(key, now=now)
+                self._follow_anew(key, now=now, coming=uids_after(stored, coming))
         if is_conflict:
             self._take_conflict(stored, now=now)
             return
@@ -191,8 +197,8 @@ class Books:
             row = state.latest(connection, key)
         return standing(row) != (self.completion.version(key), Standing.DECIDED)
 
-    def _follow_anew(self, key: str, *, now: float) -> None:
-        taken = take_up(self.engine, self.spool, key)  # first: when it fails, nothing is changed
+    def _follow_anew(self, key: str, *, now: float, coming: frozenset[str] = frozenset()) -> None:
+        taken = take_up(self.engine, self.spool, key, coming=coming)  # first: when it fails, nothing is changed
         self._drop(key)
         self._followed[key] = follow(taken, wall=self.clock())
         if taken.standing is Standing.OPEN:

@@ -185,7 +185,7 @@ class Intake:
     def _take(self, event: StoredInstance | AssociationReport | CountAnswer) -> None:
         now = time.monotonic()
         if isinstance(event, StoredInstance):
-            self._books.absorb(event, now=now)
+            self._books.absorb(event, now=now, coming=self._backlog)
             if self._router is not None:
                 self._router.on_stored(event, now=now)
         elif isinstance(event, AssociationReport):

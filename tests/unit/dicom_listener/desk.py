@@ -68,6 +68,11 @@ class Desk:
         """Make an instance durable and tell the books."""
         self.books.absorb(self.store(number, series=series, pixels=pixels, claims=claims, z=z), now=self.now)
 
+    def receive_together(self, *stored: StoredInstance) -> None:
+        """Tell the books of instances that are durable, as the intake does when they came within one turn."""
+        for place, one in enumerate(stored):
+            self.books.absorb(one, now=self.now, coming=stored[place:])
+
     def end_association(self, *keys: str, end: AssociationEnd = AssociationEnd.RELEASED) -> None:
         """Tell the books of the end of the association that brought these series."""
         report = AssociationReport(end, "PACS", "SEGWATCH", "127.0.0.1", 1.0, 1, Counter(), frozenset(keys or {KEY}))

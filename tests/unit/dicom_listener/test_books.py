@@ -1,10 +1,11 @@
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import pytest
 
 from dicom_listener.series_rows import SeriesState
+from dicom_listener.stored import StoredInstance
 from tests.unit.dicom_listener.desk import KEY, QUIET, Desk, uids
 from tests.unit.dicom_listener.instances import SERIES, uid
 
@@ -64,6 +65,30 @@ def test_a_conflicting_instance_is_counted_and_left_out(desk: Desk) -> None:
     desk.receive(1, pixels=b"cc")
     desk.turn()
     assert desk.rows()[0].n_conflicts == 2
+
+
+def test_files_of_instances_that_are_told_next_are_not_read(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[list[str]] = []
+    load = desk.spool.load
+
+    def watched(key: str, *, without: Collection[str] = ()) -> tuple[StoredInstance, ...]:
+        found = load(key, without=without)
+        read.append([one.instance.sop_instance_uid for one in found])
+        return found
+
+    desk.store(4)  # its receiver died before it could tell of it
+    monkeypatch.setattr(desk.spool, "load", watched)
+    desk.receive_together(*(desk.store(number) for number in (2, 3, 1)))
+    assert read == [[uid(2), uid(4)]]
+    desk.turn(QUIET)
+    assert uids(desk.handed_over[0]) == [uid(1), uid(2), uid(3), uid(4)]
+
+
+def test_a_conflicting_instance_that_is_told_next_does_not_hide_the_one_it_conflicts_with(desk: Desk) -> None:
+    desk.store(1)  # as above
+    desk.receive_together(desk.store(2), desk.store(1, pixels=b"another"))
+    desk.turn(QUIET)
+    assert uids(desk.handed_over[0]) == [uid(1), uid(2)]
 
 
 @pytest.mark.parametrize("remembered", [True, False])

@@ -62,6 +62,20 @@ class Interleavings(RuleBasedStateMachine):
         self.desk.receive(number, series=series, claims=self.claims, z=2.0 * number)
         self._note(number, series)
 
+    @rule(several=st.lists(st.tuples(numbers, some_series), max_size=6), without_a_word=st.none() | numbers)
+    def receive_together(self, several: list[tuple[int, str]], without_a_word: int | None) -> None:
+        """Several come within one turn; one more is durable, and its receiver died before it could tell of it."""
+        stored = [
+            self.desk.store(number, series=series, claims=self.claims, z=2.0 * number) for number, series in several
+        ]
+        if several and without_a_word is not None and self.acknowledged[KEYS[several[0][1]]] == set():
+            series = several[0][1]
+            self.desk.store(without_a_word, series=series, claims=self.claims, z=2.0 * without_a_word)
+            self._note(without_a_word, series)
+        self.desk.receive_together(*stored)
+        for number, series in several:
+            self._note(number, series)
+
     @rule(number=numbers, series=some_series)
     def receive_another_content(self, number: int, series: str) -> None:
         if uid(number, series) in self.acknowledged[KEYS[series]]:
