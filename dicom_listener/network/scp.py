@@ -29,6 +29,7 @@ from dicom_listener.network.scp_settings import ScpSettings as ScpSettings  # no
 from dicom_listener.network.tls import make_context
 from dicom_listener.network.tls_files import validity
 from dicom_listener.network.transfer_syntaxes import UNCOMPRESSED
+from dicom_listener.receiving.malloc_arenas import limit_malloc_arenas
 from dicom_listener.receiving.messages import ReceiverSettings
 from dicom_listener.receiving.receivers import Receivers
 from dicom_listener.spool.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
@@ -113,6 +114,7 @@ class StorageScp:
         """
         # its handlers spell out every PDU and data set for a log that must not have them, and cost time
         _config.LOG_HANDLER_LEVEL = "none"
+        limit_malloc_arenas()
         self._service.spool.warm_up()  # a port takes connections from the moment that it is bound
         settings, (host, plain_port) = self._settings, self._address
         room = self._make_room()

@@ -12,6 +12,7 @@ import sys
 from typing import NoReturn
 
 from dicom_listener.receiving.channel import Channel
+from dicom_listener.receiving.malloc_arenas import limit_malloc_arenas
 from dicom_listener.receiving.receiver import run_receiver
 
 
@@ -23,6 +24,7 @@ def main() -> None:
     for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(one, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those that ended
+    limit_malloc_arenas()
     gc.collect()
     gc.freeze()  # a collection would write to what is shared
     with socket.socket(fileno=int(sys.argv[1])) as wanted:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum, auto
 from pathlib import Path
+from sys import intern
 from typing import Any
 
 from dicom_listener.receiving.accepted_context import AcceptedContext
@@ -173,6 +174,8 @@ def _stored_fields(stored: StoredInstance) -> list[Any]:
 
 def _stored(fields: list[Any], _received: bytes) -> Stored:
     number, (instance, sop_class, syntax, study, series, path, size, key, calling, outcome) = fields
+    # what the instances of a series share is there once: thousands of them are kept until it is complete
+    sop_class, syntax, study, series, key, calling = map(intern, (sop_class, syntax, study, series, key, calling))
     received = ReceivedInstance(instance, sop_class, syntax, study, series, Path(path), size)
     return Stored(number, StoredInstance(received, key, calling, StoreOutcome(outcome)))
 
