@@ -16,6 +16,7 @@ Four things, and why:
 It relies on internals of pynetdicom; tests/unit/dicom_listener/test_pynetdicom_internals.py fails when they change.
 """
 
+import logging
 import select
 import socket
 from collections.abc import Callable
@@ -29,6 +30,7 @@ from pynetdicom.pdu_primitives import A_ABORT, A_ASSOCIATE, A_P_ABORT
 from pynetdicom.timer import Timer
 
 from dicom_listener.association_report import Tally
+from dicom_listener.errors import in_short
 from dicom_listener.network.bounded_association import AssociationBounds
 from dicom_listener.network.bounded_messages import INVALID_PDU
 from dicom_listener.network.bounded_socket import CLOSING, MAXIMUM_PDU_BYTES, BoundedSocket, MonotonicTimer
@@ -41,6 +43,8 @@ from dicom_listener.receiving.plain_store import PlainStores, StorePeer
 from dicom_listener.receiving.receivers import HandedOver, Receivers, Watch
 from dicom_listener.receiving.store_loop import LoopEnd, take_stores
 from dicom_listener.store_service import StoreService
+
+LOGGER = logging.getLogger(__name__)
 
 _ESTABLISHED = "Sta6"
 _A_ASSOCIATE_RQ = 0x01
@@ -192,6 +196,9 @@ class FastProvider(DULServiceProvider):
                 wait=self._wait_while_not_taking,
                 on_progress=self._idle_timer.restart,
             )
+        except Exception as error:  # pynetdicom ends the association, and says why where nobody reads it
+            LOGGER.error("an association is given up: %s", in_short(error))
+            raise
         finally:
             self._is_taking = False
 

@@ -1,13 +1,16 @@
 """Bytes that came while something was to be sent; only the fast intake has a buffer in which they could lie."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pynetdicom.pdu_primitives import P_DATA
 
 from dicom_listener.network.bounded_socket import BoundedSocket
+from dicom_listener.network.scp_settings import ScpSettings
+from dicom_listener.receiving.plain_store import PlainStores
 from tests.survival import wire
-from tests.survival.peer import associated
+from tests.survival.peer import PeerGoneError, associated
 from tests.unit.dicom_listener.listening import Listener
 
 
@@ -39,3 +42,28 @@ def test_what_was_received_is_not_left_lying_when_something_is_to_be_sent(
         assert peer.echo() == 0
         peer.release()
     assert listener.stored.get_nowait().instance.sop_instance_uid == uid
+
+
+def test_a_fault_of_ours_ends_its_association_and_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    listener = Listener(tmp_path / "spool", ScpSettings(receivers=0))
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("PATIENT^NAME")
+
+    uid = "1.2.826.0.1.1"
+    try:
+        with monkeypatch.context() as broken:
+            broken.setattr(PlainStores, "_receive", fail)
+            with associated(listener.scp.port, patience=10) as peer, pytest.raises(PeerGoneError):
+                peer.store(uid, wire.ct_data_set(uid))
+        ours = [record.getMessage() for record in caplog.records if record.name.startswith("dicom_listener")]
+        (told,) = (text for text in ours if "given up" in text)
+        assert told.startswith("an association is given up: ZeroDivisionError at test_fast_provider.py")
+        assert "PATIENT" not in told
+        with associated(listener.scp.port, patience=10) as peer:
+            assert peer.store(uid, wire.ct_data_set(uid)) == 0
+            peer.release()
+    finally:
+        listener.scp.stop()
