@@ -68,10 +68,14 @@ def is_abandoned(path: Path) -> bool:
 
 def has_hole(file: BinaryIO) -> bool:
     """Whether parts of a file were never written, or lost with the power; where the file system cannot tell: no."""
-    size = os.fstat(file.fileno()).st_size
-    position = file.tell()
-    hole = os.lseek(file.fileno(), 0, os.SEEK_HOLE) if size else size
-    file.seek(position)
+    descriptor = file.fileno()
+    size = os.fstat(descriptor).st_size
+    if size == 0:
+        return False
+    # the descriptor's own position: what `file` holds in its buffer ends there, and a seek within that does not move it
+    position = os.lseek(descriptor, 0, os.SEEK_CUR)
+    hole = os.lseek(descriptor, 0, os.SEEK_HOLE)
+    os.lseek(descriptor, position, os.SEEK_SET)
     return hole < size
 
 

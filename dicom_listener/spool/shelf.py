@@ -139,7 +139,7 @@ def _settle(whole: WholeFile, path: Path) -> tuple[Path, StoreOutcome]:
             whole.replace(path)
             return path, StoreOutcome.STORED
         suffix = _content_hash(new, whole.data_set_offset, whole.request.transfer_syntax_uid)
-    return _put_apart(Path(whole.draft.name), path, suffix), StoreOutcome.CONFLICT
+    return _put_apart(whole.path, path, suffix), StoreOutcome.CONFLICT
 
 
 def _put_apart(source: Path, path: Path, suffix: str) -> Path:

@@ -8,6 +8,7 @@ import pytest
 
 from dicom_listener.errors import SpoolError, SpoolFullError
 from dicom_listener.series import series_key
+from dicom_listener.spool.files import has_hole
 from dicom_listener.spool.spool import Spool
 from dicom_listener.stored import StoreOutcome
 from tests.unit.dicom_listener.instances import SERIES, STUDY, instance
@@ -86,6 +87,23 @@ def test_what_came_back_with_zeros_for_a_part_is_replaced_and_kept_beside(spool:
     (kept,) = spool.conflicts(KEY)
     assert kept.read_bytes() == torn
     assert spool.store(*instance(1, pixels=b"\1\2" * 50_000)).outcome is StoreOutcome.DUPLICATE
+
+
+@pytest.mark.parametrize("read", [0, 1, 5000])
+def test_to_look_for_holes_does_not_move_who_reads(tmp_path: Path, read: int) -> None:
+    content = bytes(range(256)) * 200
+    path = tmp_path / "file"
+    path.write_bytes(content)
+    with path.open("rb") as file:
+        assert file.read(read) == content[:read]
+        assert not has_hole(file)
+        assert file.read() == content[read:]
+    with path.open("rb+") as file:
+        file.truncate(len(content) + 1_000_000)
+        assert has_hole(file)
+    (tmp_path / "empty").touch()
+    with (tmp_path / "empty").open("rb") as file:
+        assert not has_hole(file)
 
 
 def test_a_file_with_holes_and_the_same_content_stays(spool: Spool) -> None:
