@@ -11,7 +11,7 @@ from collections import deque
 from contextlib import suppress
 from typing import Self
 
-from dicom_listener.receiving.messages import Message, Stored, decode, encode
+from dicom_listener.receiving.messages import Message, Ping, Stored, decode, encode
 
 _LONGEST_MESSAGE = 160 * 1024
 """128 presentation contexts and a full receive buffer are 90 kB."""
@@ -68,6 +68,19 @@ class Channel:
             self._gathered.send(data)
         else:
             self._waking.send(data)
+
+    def ping(self) -> None:
+        """Send a `Ping` if there is room; who does not read what is there would not answer either.
+
+        Raises:
+            OSError: the other end is gone.
+        """
+        with suppress(BlockingIOError):
+            self._waking.send(encode(Ping()), socket.MSG_DONTWAIT)
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until `receive` would not wait; False when there was nothing for so long."""
+        return bool(self._came) or self._has_ended or bool(self._either.poll(seconds * 1000))
 
     def receive(self) -> tuple[Message, int | None] | None:
         """Wait for a message and the descriptor that came with it; None when the other end is gone.

@@ -109,12 +109,23 @@ class Ready:
     process_id: int
 
 
-Message = ReceiverSettings | HandOver | Recall | Stored | GivenBack | LogLine | Ready
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """The listener has heard nothing for a while."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alive:
+    """The answer to it."""
+
+
+Message = ReceiverSettings | HandOver | Recall | Stored | GivenBack | LogLine | Ready | Ping | Alive
 
 
 def encode(message: Message) -> bytes:
     """Encode a message; the opposite of `decode`."""
     received = b""
+    fields: list[Any] = []
     match message:
         case Stored(number, stored):
             fields = [number, _stored_fields(stored)]
@@ -143,6 +154,8 @@ def encode(message: Message) -> bytes:
                 message.idle_seconds,
                 message.log_level,
             ]
+        case Ping() | Alive():
+            pass
     return json.dumps([type(message).__name__, *fields]).encode() + b"\n" + received
 
 
@@ -197,5 +210,7 @@ _DECODERS: dict[str, Callable[[list[Any], bytes], Message]] = {
     "Recall": lambda fields, _received: Recall(*fields),
     "LogLine": lambda fields, _received: LogLine(*fields),
     "Ready": lambda fields, _received: Ready(*fields),
+    "Ping": lambda fields, _received: Ping(*fields),
+    "Alive": lambda fields, _received: Alive(*fields),
     "ReceiverSettings": lambda fields, _received: ReceiverSettings(Path(fields[0]), *fields[1:]),
 }

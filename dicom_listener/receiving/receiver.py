@@ -14,9 +14,11 @@ from dicom_listener.errors import SpoolError, in_short
 from dicom_listener.receiving.channel import Channel
 from dicom_listener.receiving.held_connection import HeldConnection
 from dicom_listener.receiving.messages import (
+    Alive,
     GivenBack,
     HandOver,
     LogLine,
+    Ping,
     Ready,
     Recall,
     ReceiverSettings,
@@ -79,6 +81,9 @@ class Receiver:
                     wanted = self._held.get(message.number)
                     if wanted is not None:  # otherwise it is on its way back
                         wanted.recall(at_once=message.at_once)
+            elif isinstance(message, Ping):
+                with suppress(OSError):  # the listener is gone: found at the next turn
+                    self._channel.send(Alive())
 
     def _take(self, message: HandOver, descriptor: int | None) -> None:
         if descriptor is None:  # this process may open no more

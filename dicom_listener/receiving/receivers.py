@@ -2,6 +2,8 @@
 
 import itertools
 import logging
+import os
+import signal
 import socket
 import threading
 from collections.abc import Callable
@@ -13,6 +15,7 @@ from dicom_listener.association_report import Tally
 from dicom_listener.errors import ListenerError, ReceiverError, in_short
 from dicom_listener.receiving.channel import Channel
 from dicom_listener.receiving.messages import (
+    Alive,
     GivenBack,
     HandOver,
     LogLine,
@@ -31,6 +34,11 @@ LOGGER = logging.getLogger(__name__)
 _START_SECONDS = 60.0
 _PAUSE_SECONDS = 1.0
 """Before one that ended is replaced: what ended it may come again at once."""
+_SILENT_SECONDS = 10.0
+"""After which one that says nothing is asked whether it is alive, and asked again."""
+_UNANSWERED = 3
+"""After how many questions it is ended. More than one: where everything was frozen for a while, as containers may be,
+the listener may wake first, and must not take the others for hung."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +88,8 @@ class _Receiver:
         self.held: dict[int, HandedOver] = {}
         self.process_id: int | None = None
         """None until it takes connections."""
+        self.unanswered = 0
+        """How often it was asked whether it is alive since it said something."""
 
 
 class Receivers:
@@ -206,8 +216,8 @@ class Receivers:
     def _follow(self, receiver: _Receiver) -> None:
         """Take in what a receiver tells, and its end."""
         try:
-            while (got := receiver.channel.receive()) is not None:
-                self._take_in(receiver, got[0])
+            while (message := self._hear(receiver)) is not None:
+                self._take_in(receiver, message)
         except Exception as error:  # noqa: BLE001 (last resort: it is given up as if it had ended, and replaced)
             LOGGER.error("a process that receives instances is given up: %s", in_short(error))
             receiver.channel.shut()
@@ -220,6 +230,29 @@ class Receivers:
         receiver.channel.close()
         if not self._stop.is_set():
             LOGGER.error("a process that receives instances ended; %d associations end with it", len(lost))
+
+    def _hear(self, receiver: _Receiver) -> Message | None:
+        """What a receiver says next; None when it ended, or was ended because it hangs."""
+        while not receiver.channel.wait(_SILENT_SECONDS):
+            if receiver.process_id is None:
+                continue  # on its way; it may wait for the disk
+            if receiver.unanswered == _UNANSWERED:
+                self._end_hung(receiver, receiver.process_id)
+                break
+            receiver.unanswered += 1
+            with suppress(OSError):  # found at the next turn
+                receiver.channel.ping()
+        receiver.unanswered = 0
+        got = receiver.channel.receive()
+        return None if got is None else got[0]
+
+    def _end_hung(self, receiver: _Receiver, process_id: int) -> None:
+        LOGGER.error("a process that receives instances hangs, it did not answer for a while: it is ended")
+        with suppress(ProcessLookupError):
+            os.kill(process_id, signal.SIGKILL)
+        # one that waits for a disk does not even die now; should it wake all the same, it cannot tell us of an
+        # instance any more, and so answers nobody. What it told before is still to be heard
+        receiver.channel.shut()
 
     def _take_in(self, receiver: _Receiver, message: Message) -> None:
         match message:
@@ -238,5 +271,7 @@ class Receivers:
             case Ready(process_id):
                 receiver.process_id = process_id
                 self._first.put(True)
+            case Alive():
+                pass
             case _:
                 LOGGER.error("a process that receives instances said something unknown")

@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 from dicom_listener.receiving.accepted_context import AcceptedContext
 from dicom_listener.receiving.channel import Channel
 from dicom_listener.receiving.messages import (
+    Alive,
     GivenBack,
     HandOver,
     LogLine,
     Message,
+    Ping,
     Ready,
     Recall,
     ReceiverSettings,
@@ -50,6 +52,8 @@ messages: st.SearchStrategy[Message] = st.one_of(
     st.builds(GivenBack, numbers, st.sampled_from(Return), counts, statuses, received),
     st.builds(LogLine, texts, st.integers(0, 50), texts),
     st.builds(Ready, numbers),
+    st.builds(Ping),
+    st.builds(Alive),
 )
 
 
@@ -138,6 +142,22 @@ def test_every_instance_that_could_be_sent_comes_before_the_end() -> None:
     assert came == sent
     one.close()
     other.close()
+
+
+def test_asking_one_that_reads_nothing_does_not_wait() -> None:
+    one, other = Channel.pair()
+    assert not other.wait(0)
+    for _ in range(10_000):  # more than there is room for
+        one.ping()
+    assert other.wait(0)
+    assert other.receive() == (Ping(), None)
+    other.close()
+    with pytest.raises(ConnectionError):
+        one.ping()
+    assert one.wait(0)
+    assert one.receive() is None
+    assert one.wait(0)
+    one.close()
 
 
 @given(st.lists(st.binary(min_size=1, max_size=50)), st.data())

@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,8 @@ from pynetdicom.pdu_primitives import P_DATA
 
 from dicom_listener.errors import ReceiverError
 from dicom_listener.network.scp import ScpSettings
+from dicom_listener.receiving import receivers as receivers_module
+from dicom_listener.receiving.messages import Alive
 from dicom_listener.receiving.receivers import Receivers
 from dicom_listener.spool.spool import Spool
 from dicom_listener.stored import StoreOutcome
@@ -148,6 +151,55 @@ def test_a_receiver_that_ends_costs_its_association_alone(
     assert len(set(process_ids(elsewhere)) & set(first)) == 1
     assert "a process that receives instances ended; 1 associations end with it" in caplog.text
     wait_until(lambda: not any((elsewhere.spool.root / ".incoming").iterdir()), "nothing half is left")
+
+
+def test_a_receiver_that_hangs_is_ended_and_replaced_and_what_it_told_is_known(
+    elsewhere: Listener, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(receivers_module, "_SILENT_SECONDS", 0.05)
+    port = elsewhere.scp.port
+    with associated(port, patience=PATIENCE) as one, associated(port, patience=PATIENCE) as other:
+        assert one.store(UID, DATA_SET) == 0
+        wait_until_held(elsewhere)
+        receivers = elsewhere.scp._receivers
+        assert receivers is not None
+        (hung,) = (receiver.process_id for receiver in receivers._receivers if receiver.held)
+        assert hung is not None
+        os.kill(hung, signal.SIGSTOP)
+        with pytest.raises(PeerGoneError):
+            one.store(OTHER, wire.ct_data_set(OTHER))
+        assert other.store("1.2.826.0.1.3", wire.ct_data_set("1.2.826.0.1.3")) == 0
+        other.release()
+    wait_until(lambda: len(process_ids(elsewhere)) == 2 and hung not in process_ids(elsewhere), "another is there")
+    wait_until(lambda: not Path(f"/proc/{hung}").exists(), "the one that hung is gone")
+    assert "a process that receives instances hangs" in caplog.text
+    assert elsewhere.stored.get(timeout=PATIENCE).instance.sop_instance_uid == UID
+    with associated(port, patience=PATIENCE) as peer:
+        assert peer.store(OTHER, wire.ct_data_set(OTHER)) == 0
+        peer.release()
+
+
+def test_receivers_that_are_silent_but_alive_stay(
+    elsewhere: Listener, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    answers: list[Alive] = []
+    take_in = Receivers._take_in
+
+    def count(self: Receivers, receiver: Any, message: Any) -> None:
+        if isinstance(message, Alive):
+            answers.append(message)
+        take_in(self, receiver, message)
+
+    monkeypatch.setattr(Receivers, "_take_in", count)
+    monkeypatch.setattr(receivers_module, "_SILENT_SECONDS", 0.05)
+    before = process_ids(elsewhere)
+    with associated(elsewhere.scp.port, patience=PATIENCE) as peer:  # wakes those that wait as long as before
+        assert peer.store(UID, DATA_SET) == 0
+        wait_until(lambda: len(answers) > 10, "receivers were asked, and asked again")
+        assert peer.store(OTHER, wire.ct_data_set(OTHER)) == 0
+        peer.release()
+    assert process_ids(elsewhere) == before
+    assert "hangs" not in caplog.text
 
 
 def test_without_a_receiver_the_listener_stores_by_itself(listener: Listener) -> None:
