@@ -24,7 +24,7 @@ from benchmarks.intake.bars import bar_table, bars
 from benchmarks.intake.rounds import Block, Makers, run_block
 from benchmarks.intake.run import delete, run
 from benchmarks.intake.source import COLUMNS, ROWS, Series, write_series
-from benchmarks.intake.tables import DURABLE, HANDLER, ORTHANC, OURS, PLAIN, block_table, growth
+from benchmarks.intake.tables import BARE, DURABLE, HANDLER, ORTHANC, OURS, PLAIN, block_table, growth
 from benchmarks.intake.warm_pages import NOTE as WARM_PAGES_NOTE
 from benchmarks.intake.warm_pages import WarmPages
 from tests.peers.dcmtk import Dcmtk, find_dcmtk
@@ -108,6 +108,7 @@ def _makers(folder: Path, dcmtk: Dcmtk, only: Sequence[str] | None, *, with_orth
         DURABLE: partial(contenders.Storescp, dcmtk=dcmtk, preloaded=library),
         ORTHANC: partial(contenders.OrthancContender, dcmtk=dcmtk),
         HANDLER: contenders.PlainHandler,
+        BARE: contenders.BareLoop,
     }
     if not with_orthanc:
         print("Orthanc is not installed and left out", file=sys.stderr)

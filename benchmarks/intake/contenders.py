@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from benchmarks.intake import accounting, durable_close, plain_handler
+from benchmarks.intake import accounting, bare_loop, durable_close, plain_handler
 from dicom_listener.spool.spool import Spool
 from segwatch.settings_text import site_toml
 from tests.peers.dcmtk import Dcmtk
@@ -108,6 +108,25 @@ class PlainHandler(Contender):
         self._store = folder / "store"
         self._store.mkdir()
         command = [sys.executable, "-m", plain_handler.__name__, str(self.port), str(self._store)]
+        self.process = ServerProcess(command, log=folder / "log", environment=_environment(), directory=REPOSITORY)
+
+    def end(self, least_bytes: int) -> frozenset[str]:
+        """Its files are called as their SOP Instance UIDs."""
+        self.process.kill()
+        return _whole_files(self._store, least_bytes)
+
+
+class BareLoop(Contender):
+    """What durable storing cannot do without, in Python; a process for each association."""
+
+    ae_title = bare_loop.AE_TITLE
+
+    def __init__(self, folder: Path) -> None:
+        """Prepare; the folder exists and is empty."""
+        self.port = free_ports()
+        self._store = folder / "store"
+        self._store.mkdir()
+        command = [sys.executable, "-m", bare_loop.__name__, str(self.port), str(self._store)]
         self.process = ServerProcess(command, log=folder / "log", environment=_environment(), directory=REPOSITORY)
 
     def end(self, least_bytes: int) -> frozenset[str]:

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from benchmarks.intake.rounds import Block, Spread
 from benchmarks.intake.run import Run
 
-PLAIN, DURABLE, ORTHANC, HANDLER, OURS = (
+PLAIN, DURABLE, ORTHANC, HANDLER, BARE, OURS = (
     "storescp --fork",
     "storescp --fork, fdatasync at close",
     "Orthanc",
     "plain pynetdicom handler",
+    "bare loop in Python, as durable",
     "segwatch",
 )
 _MB = 1e6
