@@ -34,8 +34,9 @@ class ActivityGate(threading.Event):
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until something happened, and until the loop may go on."""
         self._activity.wait(self._longest_wait())
-        if not self._has_ended:
-            self._activity.clear()
+        self._activity.clear()
+        if self._has_ended:  # looked at last: an end that comes in between must not be forgotten
+            self._activity.set()
         return super().wait(timeout)
 
 

@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import sys
+import warnings
 from typing import NoReturn
 
 from dicom_listener.receiving.channel import Channel
@@ -24,6 +25,9 @@ def main() -> None:
     for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(one, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those that ended
+    # libraries quote values of data sets in their warnings, and standard error is the log; those of the listener are
+    # silenced by whoever starts its log
+    warnings.simplefilter("ignore")
     limit_malloc_arenas()
     gc.collect()
     gc.freeze()  # a collection would write to what is shared

@@ -54,6 +54,18 @@ def test_a_deflate_bomb_is_not_inflated(listener: AttackedListener) -> None:
         assert peer.store("1.2.4.1", inside, context=wire.CONTEXT_OF[wire.DEFLATED]) == 0
 
 
+def test_what_a_library_warns_of_is_not_printed_for_it_quotes_values(listener: AttackedListener) -> None:
+    """A character set that is a name; twice a data set that only pydicom can read."""
+    not_for_the_quick_look = wire.element(0x00080006, b"UN", b"", length=0xFFFFFFFF) + b"\xfe\xff\xdd\xe0\0\0\0\0"
+    with associated(listener.port) as peer:
+        for syntax, behind in ((wire.BIG_ENDIAN, b""), (wire.EXPLICIT, not_for_the_quick_look)):
+            uid = f"1.2.14.{len(behind)}"
+            character_set = wire.element(0x00080005, b"CS", (wire.PATIENT_NAME + " ").encode(), syntax=syntax)
+            data_set = character_set + behind + wire.ct_data_set(uid, syntax=syntax)
+            assert peer.store(uid, data_set, context=wire.CONTEXT_OF[syntax]) == 0
+        peer.release()
+
+
 def test_sequences_in_sequences(listener: AttackedListener) -> None:
     for depth in (100, 1000, 10_000):
         _nest(listener, depth)

@@ -56,6 +56,8 @@ def user_information(*more: bytes, maximum: int = 16384) -> bytes:
     return item(0x50, usual + b"".join(more))
 
 
+PATIENT_NAME = "Nobody^Test"
+"""Of every data set that is made here; nothing may print it."""
 APPLICATION_CONTEXT = item(0x10, b"1.2.840.10008.3.1.1.1")
 
 
@@ -167,7 +169,7 @@ def ct_data_set(
             element(0x00080016, b"UI", text_value(CT), syntax=syntax),
             element(0x00080018, b"UI", text_value(uid), syntax=syntax),
             element(0x00080060, b"CS", b"CT", syntax=syntax),
-            element(0x00100010, b"PN", b"Nobody^Test ", syntax=syntax),
+            element(0x00100010, b"PN", PATIENT_NAME.encode() + b" ", syntax=syntax),
             element(0x0020000D, b"UI", text_value(study), syntax=syntax),
             element(0x0020000E, b"UI", text_value(series), syntax=syntax),
             element(0x00200013, b"IS", b"1 ", syntax=syntax),

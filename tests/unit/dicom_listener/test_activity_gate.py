@@ -2,6 +2,8 @@
 
 import threading
 
+import pytest
+
 from dicom_listener.network.waking import ActivityGate
 
 LONG = 60.0
@@ -35,4 +37,19 @@ def test_the_loop_turns_freely_after_the_end() -> None:
     gate.end()
 
     # the notifying thread counts as alive for a moment after its last word: one look may come too early
+    assert _turns(gate, 100)
+
+
+def test_an_end_while_the_loop_goes_on_is_not_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = ActivityGate(lambda: LONG)
+    clear = gate._activity.clear
+
+    def end_and_clear() -> None:
+        gate.end()
+        clear()
+
+    monkeypatch.setattr(gate._activity, "clear", end_and_clear)
+    gate.wait()
+    monkeypatch.undo()
+
     assert _turns(gate, 100)
