@@ -6,6 +6,7 @@ import socket
 import ssl
 from collections.abc import Callable
 
+from dicom_listener.network.descriptor_limit import hard_limit, needed_descriptors
 from dicom_listener.network.tls import TlsSettings, make_context
 from dicom_listener.network.tls_files import own_certificate, validity
 from reporter.association import Destination, echo
@@ -41,6 +42,17 @@ def check_tls(settings: SiteSettings) -> str | Caution:
         raise UsageError(now.text)
     text = f"port {port} {'is free' if is_free else 'answers with our certificate'}; {now.text}"
     return Caution(text) if now.is_worrying else text
+
+
+def check_descriptors(settings: SiteSettings) -> str | Caution:
+    """The listener may open as many files and sockets as its associations need."""
+    needed, hard = needed_descriptors(settings.listener.maximum_associations), hard_limit()
+    if hard is None or hard >= needed:
+        return f"{needed} may be needed, and may be opened"
+    return Caution(
+        f"this user may open {hard}, and {settings.listener.maximum_associations} associations may need {needed}: "
+        "raise LimitNOFILE (systemd) or ulimit -n, or lower listener.maximum_associations"
+    )
 
 
 def _is_free(host: str, port: int, key: str, is_ours: Callable[[], bool]) -> bool:

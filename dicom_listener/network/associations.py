@@ -6,6 +6,7 @@ inside its accept loop, where one silent peer keeps everybody out. Here each con
 that, and becomes an association when its first bytes are those of an A-ASSOCIATE-RQ (PS3.8 section 9.3.2).
 """
 
+import errno
 import gc
 import logging
 import select
@@ -49,6 +50,8 @@ _TLS_APPLICATION_DATA = 0x17
 
 
 _COLLECT_SECONDS = 6.0
+_OUT_OF_DESCRIPTORS = {errno.EMFILE, errno.ENFILE}
+_PAUSE_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +87,25 @@ class ListenerServer(ThreadedAssociationServer):
         """Whether an association has ended: a cycle of objects, with threads and sockets in it."""
         self._collect_at = 0.0
         self._seldom, self._telling = SeldomTold(), threading.Lock()
+        self._exhausted = SeldomTold()
         super().__init__(*args, **kwargs)
         if room.is_fast:
             self.contexts = SharedContexts(self.contexts)
+
+    def get_request(self) -> tuple[Any, Any]:
+        """Called by the accept loop, which takes an OSError for a connection that is gone again and goes on."""
+        try:
+            return cast(tuple[Any, Any], super().get_request())
+        except OSError as error:
+            if error.errno in _OUT_OF_DESCRIPTORS:
+                self._pause_accepting(error)
+            raise
+
+    def _pause_accepting(self, error: OSError) -> None:
+        # the connection stays in the system's queue, so the loop would try again at once, and again
+        if self._exhausted.is_due("", time.monotonic()):
+            LOGGER.error("connections have to wait: %s; raise LimitNOFILE (systemd) or ulimit -n", error.strerror)
+        time.sleep(_PAUSE_SECONDS)
 
     def verify_request(self, request: Any, address: Any) -> bool:  # noqa: ANN401 (a socket and its address)
         """Called by the accept loop: where there is no room, the connection is closed at once."""

@@ -21,6 +21,7 @@ from dicom_listener.network.associations import ConnectionHandler, ListenerRoom,
 from dicom_listener.network.bounded_association import AssociationBounds
 from dicom_listener.network.bounded_messages import SpooledDataSet, store_request
 from dicom_listener.network.bounded_socket import MAXIMUM_PDU_BYTES
+from dicom_listener.network.descriptor_limit import allow_descriptors, needed_descriptors
 from dicom_listener.network.dimse_services import DimseService
 from dicom_listener.network.doorkeeper import Doorkeeper
 from dicom_listener.network.listening_port import ListenerAE, ListeningPort
@@ -115,6 +116,7 @@ class StorageScp:
         # its handlers spell out every PDU and data set for a log that must not have them, and cost time
         _config.LOG_HANDLER_LEVEL = "none"
         limit_malloc_arenas()
+        self._allow_descriptors()
         self._service.spool.warm_up()  # a port takes connections from the moment that it is bound
         settings, (host, plain_port) = self._settings, self._address
         room = self._make_room()
@@ -155,6 +157,18 @@ class StorageScp:
         if self._receivers is not None:
             self._receivers.stop()
         self._connections, self._ports, self._receivers = None, [], None
+
+    def _allow_descriptors(self) -> None:
+        needed = needed_descriptors(self._settings.maximum_associations)
+        allowed = allow_descriptors(needed)
+        if allowed is not None:
+            LOGGER.warning(
+                "this process may open %d files and sockets, and %d associations may need %d: raise its limit "
+                "(LimitNOFILE of systemd, ulimit -n) or lower listener.maximum_associations",
+                allowed,
+                self._settings.maximum_associations,
+                needed,
+            )
 
     def _make_room(self) -> ListenerRoom:
         settings = self._settings

@@ -1,6 +1,7 @@
 import logging
 import os
 import resource
+import select
 import socket
 import struct
 import time
@@ -15,6 +16,7 @@ from pydicom.uid import (
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # pynetdicom makes it at run time
 
 from dicom_listener.network.scp import ScpSettings
+from tests.peers.waiting import wait_until
 from tests.unit.dicom_listener.associate_pdu import associate_request
 from tests.unit.dicom_listener.instances import data_set
 from tests.unit.dicom_listener.listening import LOOPBACK, PATIENCE, Listener, send, threads
@@ -104,6 +106,29 @@ def test_descriptors_beyond_those_of_select_are_served(listener: Listener) -> No
         assert connection.recv(1000)[0] == 0x02  # A-ASSOCIATE-AC
         connection.sendall(struct.pack(">BBLL", 5, 0, 4, 0))
         assert connection.recv(1000)[0] == 0x06  # A-RELEASE-RP
+
+
+def test_without_descriptors_connections_wait_and_the_log_says_why(
+    listener: Listener, caplog: pytest.LogCaptureFixture
+) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with ExitStack() as opened:
+        next_free = os.dup(0)
+        os.close(next_free)
+        opened.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (next_free + 1, hard))
+        connection = opened.enter_context(socket.create_connection((LOOPBACK, listener.scp.port)))  # takes the last one
+        before = time.process_time()
+        wait_until(lambda: "connections have to wait" in caplog.text, "it is told", timeout=PATIENCE, interval=0.01)
+        poll = select.poll()
+        poll.register(connection, select.POLLIN)
+        assert poll.poll(1000) == []  # neither closed nor served
+        assert time.process_time() - before < 0.5  # of a second and more
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        connection.settimeout(PATIENCE)
+        connection.sendall(associate_request())
+        assert connection.recv(1000)[0] == 0x02  # A-ASSOCIATE-AC
+    assert caplog.text.count("connections have to wait") == 1
 
 
 def test_an_association_never_gives_way(listeners: Callable[..., Listener]) -> None:

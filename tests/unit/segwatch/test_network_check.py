@@ -12,7 +12,7 @@ from dicom_listener.spool.spool import Spool
 from segwatch.errors import SettingsError, UsageError
 from segwatch.findings import Caution
 from segwatch.listener_settings import make_scp_settings
-from segwatch.network_check import check_port, check_tls
+from segwatch.network_check import check_descriptors, check_port, check_tls
 from segwatch.settings import SiteSettings, load_settings
 from tests.peers.certificates import DAY, Authority, Identity
 from tests.peers.ports import LOOPBACK, free_ports
@@ -136,3 +136,15 @@ def test_only_tls_leaves_the_plain_port_closed(authority: Authority, tmp_path: P
     only = settings.listener.tls.model_copy(update={"also_plain": False})
     settings = settings.model_copy(update={"listener": settings.listener.model_copy(update={"tls": only})})
     assert "stays closed" in check_port(settings)
+
+
+def test_a_limit_that_is_too_low_for_the_associations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = settings_with(tmp_path, None, more="maximum_associations = 100\n")
+    monkeypatch.setattr("segwatch.network_check.hard_limit", lambda: 1024)
+
+    found = check_descriptors(settings)
+
+    assert isinstance(found, Caution)
+    assert "may open 1024, and 100 associations may need 1056: raise LimitNOFILE" in found.text
+    monkeypatch.setattr("segwatch.network_check.hard_limit", lambda: None)
+    assert check_descriptors(settings) == "1056 may be needed, and may be opened"
