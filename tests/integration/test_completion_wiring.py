@@ -61,7 +61,8 @@ def test_a_release_ends_the_wait_for_a_stack_without_a_gap(tmp_path: Path, dcmtk
 
 
 def test_by_default_only_time_and_counts_end_the_wait(tmp_path: Path, dcmtk: Dcmtk, ct: list[Path]) -> None:
-    chosen = settings(tmp_path, quiet_seconds=1.0)
+    # everything else lets a closed geometry win long before the quiet time is over
+    chosen = settings(tmp_path, quiet_seconds=4.0, settle_seconds=0.1, closed_minimum_slices=SLICES // 2)
     events: queue.Queue[IntakeEvent] = queue.Queue()
     engine = make_state_engine(chosen)
     with running_listener(chosen, engine, observe=events.put) as listening:
