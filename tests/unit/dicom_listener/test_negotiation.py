@@ -19,6 +19,8 @@ from tests.unit.dicom_listener.listening import LOOPBACK, PATIENCE, Listener, se
 CALLED_AT = 10
 CALLING_AT = 26
 ACCEPT, REJECT, ABORT = 0x02, 0x03, 0x07
+MAXIMUM_LENGTH = b"\x51\x00\x00\x04"
+"""Head of the Maximum Length sub-item, whose value has four bytes (PS3.8 table D.1-1)."""
 
 
 def told(association: Association) -> tuple[int | None, ...]:
@@ -34,7 +36,7 @@ def answer(listener: Listener, request: bytes) -> bytes:
         connection.settimeout(PATIENCE)
         connection.sendall(request)
         received = b""
-        while len(received) < 10 and (piece := connection.recv(1000)):
+        while len(received) < 6 + int.from_bytes(received[2:6]) and (piece := connection.recv(1000)):
             received += piece
         if received[:1] != bytes([ACCEPT]):
             while connection.recv(1000):
@@ -64,6 +66,15 @@ def test_what_pynetdicom_does_not_look_at_is_rejected(
 @pytest.mark.parametrize("version", [1, 3, 0xFFFF])
 def test_a_peer_that_speaks_later_versions_too_is_accepted(listener: Listener, version: int) -> None:
     assert answer(listener, associate_request(version=version))[0] == ACCEPT
+
+
+@pytest.mark.parametrize("announced", [4096, 131072, 1048576])
+def test_the_longest_pdu_that_is_announced_is_the_setting(listeners: Callable[..., Listener], announced: int) -> None:
+    accepted = answer(listeners(ScpSettings(maximum_pdu_bytes=announced)), associate_request())
+    assert accepted[0] == ACCEPT
+    _, found, value = accepted.partition(MAXIMUM_LENGTH)
+    assert found
+    assert int.from_bytes(value[:4]) == announced
 
 
 @pytest.mark.parametrize(
