@@ -9,6 +9,7 @@ import pytest
 
 from tests.acceptance.hosts import TRACEBACK, Site, edit_settings
 from tests.peers.dcmtk import Dcmtk
+from tests.peers.missing import missing_peer
 
 pytestmark = pytest.mark.slow
 
@@ -23,8 +24,11 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "disk"
     folder.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", f"size={SMALL_DISK_MB}m", "none", str(folder)]
-    if os.geteuid() != 0 or subprocess.run(command, check=False, capture_output=True).returncode != 0:
-        pytest.skip("a file system of its own cannot be mounted here")
+    if os.geteuid() != 0:
+        missing_peer("root", "only root may mount a file system")
+    mounted = subprocess.run(command, check=False, capture_output=True, text=True)
+    if mounted.returncode != 0:
+        missing_peer("mount", f"a file system of its own cannot be mounted here: {mounted.stderr.strip()}")
     try:
         yield folder
     finally:

@@ -32,7 +32,7 @@ def _mount(folder: Path, *what: str) -> None:
 def unmounted(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[AttackedListener]:
     """A listener, not started yet, in whose spool folder a file system may be mounted; its state lies elsewhere."""
     if os.geteuid() != 0:
-        pytest.skip("only root may mount a file system")
+        missing_peer("root", "only root may mount a file system")
     listener = AttackedListener(tmp_path / "listener", request.param)
     listener.spool_folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -137,9 +137,12 @@ def test_a_disk_that_fails_and_so_becomes_read_only(unmounted: AttackedListener,
     listener, image = unmounted, tmp_path / "image"
     image.write_bytes(b"")
     os.truncate(image, SPOOL_MB << 20)
-    made = subprocess.run(["mkfs.ext4", "-q", "-O", "^has_journal", image], check=False, capture_output=True)
-    if made.returncode != 0 or not Path("/dev/loop-control").exists():
-        pytest.skip("no ext4 in a file here")
+    mkfs = shutil.which("mkfs.ext4") or missing_peer("mkfs.ext4", "not installed (Debian package e2fsprogs)")
+    made = subprocess.run([mkfs, "-q", "-O", "^has_journal", image], check=False, capture_output=True, text=True)
+    if made.returncode != 0:
+        missing_peer("mkfs.ext4", f"no file system could be made in a file: {made.stderr.strip()}")
+    if not Path("/dev/loop-control").exists():
+        missing_peer("loop devices", "no file can be mounted here (kernel module loop)")
     _mount(listener.spool_folder, "-o", "loop,errors=remount-ro", str(image))
     listener.start()
     with associated(listener.port) as peer:

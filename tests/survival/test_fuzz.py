@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.peers.missing import missing_peer
 from tests.survival.case import Case, Ending, read_case
 from tests.survival.fuzz import fuzz, judge, make_case, replay
 from tests.survival.listener import INTAKES, attacked
@@ -29,6 +30,14 @@ def test_without_real_files_generated_ones_are_mutated(tmp_path: Path) -> None:
     families = Counter(case.name.partition("/")[0] for case in cases)
     assert set(families) == {"data set", "command", "pdu", "associate"}
     assert {case.ending for case in cases} == set(Ending)
+
+
+def test_odd_real_files_are_mutated_where_there_are_any(tmp_path: Path) -> None:
+    generated, found = load_bases(tmp_path / "missing"), load_bases(REAL_FILES)
+    if REAL_FILES.is_dir() and len(found) <= len(generated):
+        missing_peer("odd real DICOM files", f"{REAL_FILES} has none, so that only generated ones are mutated")
+    assert found[: len(generated)] == generated
+    assert (len(found) > len(generated)) == REAL_FILES.is_dir()
 
 
 @pytest.mark.slow
