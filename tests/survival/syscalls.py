@@ -16,7 +16,9 @@ from tests.peers.missing import missing_peer
 from tests.survival import wire
 
 CALLS = "openat,mkdir,mkdirat,write,writev,pwrite64,pwritev,fdatasync,fsync,link,linkat,rename,renameat,renameat2,"
-CALLS += "sendto,sendmsg"
+CALLS += "sendto,sendmsg,sync_file_range"
+LONG_BYTES = 256 * 1024
+"""A file that is longer is written in several pieces."""
 _LINE = re.compile(r"(?P<pid>\d+) +(?:<\.\.\. (?P<resumed>\w+) resumed>|(?P<name>\w+)\()(?P<rest>.*)")
 _STRING = re.compile(r'[<"]((?:\\x[0-9a-f]{2})*)[>"]')
 _NO_SUCCESS, _WRITES = -1, {"write", "writev", "pwrite64", "pwritev"}
@@ -123,6 +125,36 @@ class OrderCheck:
                 self.violations.append("acknowledged before the folder of its series was durable")
 
 
+@dataclass
+class WritebackCheck:
+    """Follows the calls; a long file whose writing the kernel was not asked to begin before its last piece is late."""
+
+    spool: Path
+    late: list[str] = field(default_factory=list)
+    checked: int = 0
+    """Long files that were synced."""
+    _bytes: dict[str, int] = field(default_factory=dict)
+    _begun: set[str] = field(default_factory=set)
+    _early: set[str] = field(default_factory=set)
+    """Files that went on after their writing was begun."""
+
+    def follow(self, call: Call) -> None:
+        """Take the next call."""
+        path = call.strings[0].decode(errors="replace") if call.strings else ""
+        if not path.startswith(f"{self.spool}/"):
+            return
+        if call.name in _WRITES and call.result > 0:
+            self._bytes[path] = self._bytes.get(path, 0) + call.result
+            if path in self._begun:
+                self._early.add(path)
+        elif call.name == "sync_file_range" and call.result == 0:
+            self._begun.add(path)
+        elif call.name in {"fdatasync", "fsync"} and self._bytes.pop(path, 0) > LONG_BYTES:
+            self.checked += 1
+            if path not in self._early:
+                self.late.append(path)
+
+
 def acknowledged_uid(sent: bytes) -> str | None:
     """SOP Instance UID of a C-STORE response of Success, if that is what was sent."""
     if len(sent) < 12 or sent[0] != wire.P_DATA_TF or sent[11] != wire.LAST_COMMAND:
@@ -141,10 +173,11 @@ def acknowledged_uid(sent: bytes) -> str | None:
     return values.get(0x1000, b"").rstrip(b"\0").decode()
 
 
-def check_order(trace: Path, spool: Path) -> OrderCheck:
+def check_trace(trace: Path, spool: Path) -> tuple[OrderCheck, WritebackCheck]:
     """Check a whole trace."""
-    check = OrderCheck(spool)
+    order, writeback = OrderCheck(spool), WritebackCheck(spool)
     with trace.open(errors="replace") as lines:
         for call in read_calls(lines):
-            check.follow(call)
-    return check
+            order.follow(call)
+            writeback.follow(call)
+    return order, writeback

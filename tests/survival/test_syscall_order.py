@@ -10,7 +10,7 @@ import pytest
 from tests.survival import wire
 from tests.survival.listener import INTAKES, AttackedListener
 from tests.survival.peer import associated
-from tests.survival.syscalls import Call, OrderCheck, check_order, read_calls, strace_command
+from tests.survival.syscalls import LONG_BYTES, Call, OrderCheck, WritebackCheck, check_trace, read_calls, strace_command
 
 SPOOL = Path("/spool")
 UID = "1.2.3.4"
@@ -83,6 +83,30 @@ def test_the_check_finds_what_is_wrong(change: Callable[[tuple[Call, ...]], tupl
     assert _check(change(GOOD)).violations != []
 
 
+_PIECE = Call("write", (b"/spool/.incoming/a", b"data"), LONG_BYTES)
+_BEGIN = Call("sync_file_range", (b"/spool/.incoming/a",), 0)
+_SYNC = Call("fdatasync", (b"/spool/.incoming/a",), 0)
+
+
+@pytest.mark.parametrize(
+    ("calls", "checked", "late"),
+    [
+        ((_PIECE, _BEGIN, _PIECE, _SYNC), 1, 0),
+        ((_PIECE, _PIECE, _BEGIN, _SYNC), 1, 1),
+        ((_PIECE, _PIECE, _SYNC, _BEGIN), 1, 1),
+        ((_PIECE, _PIECE, _SYNC), 1, 1),
+        ((_PIECE, Call("sync_file_range", _BEGIN.strings, -1), _PIECE, _SYNC), 1, 1),
+        ((_PIECE, _SYNC), 0, 0),
+    ],
+    ids=["in time", "when all was written", "after the sync", "never", "failed", "not long"],
+)
+def test_the_check_finds_long_files_whose_writing_began_late(calls: tuple[Call, ...], checked: int, late: int) -> None:
+    check = WritebackCheck(SPOOL)
+    for call in calls:
+        check.follow(call)
+    assert (check.checked, len(check.late)) == (checked, late)
+
+
 def test_calls_of_several_threads_are_told_apart() -> None:
     lines = [
         r"11 fdatasync(3<\x2f\x61> <unfinished ...>",
@@ -114,10 +138,12 @@ def test_success_is_sent_when_everything_is_on_the_disk(tmp_path: Path, intake: 
     finally:
         listener.close()
     assert errors == []
-    check = check_order(trace, listener.spool_folder)
-    assert check.violations == []
-    # each is sent twice, and a few a third time with another content
-    assert check.checked == SENDERS * (2 * INSTANCES + 5)
+    order, writeback = check_trace(trace, listener.spool_folder)
+    assert order.violations == []
+    # each is sent twice, and a few a third time with another content; then a long one
+    assert order.checked == SENDERS * (2 * INSTANCES + 5 + 1)
+    assert writeback.late == []
+    assert writeback.checked == SENDERS
 
 
 def _send(port: int, sender: int, errors: list[BaseException]) -> None:
@@ -131,6 +157,8 @@ def _send(port: int, sender: int, errors: list[BaseException]) -> None:
                 uid = f"1.2.826.9.{sender}.{number}"
                 other = wire.ct_data_set(uid, series=f"1.2.826.9.{sender}.{number % 3}", pixels=bytes(50))
                 assert peer.store(uid, other) == 0
+            long = wire.ct_data_set(f"1.2.826.10.{sender}", series="1.2.826.10", pixels=bytes(2 * LONG_BYTES + 1000))
+            assert peer.store(f"1.2.826.10.{sender}", long) == 0
             peer.release()
     except (AssertionError, OSError) as error:
         errors.append(error)
