@@ -10,7 +10,15 @@ import pytest
 from tests.survival import wire
 from tests.survival.listener import INTAKES, AttackedListener
 from tests.survival.peer import associated
-from tests.survival.syscalls import LONG_BYTES, Call, OrderCheck, WritebackCheck, check_trace, read_calls, strace_command
+from tests.survival.syscalls import (
+    LONG_BYTES,
+    Call,
+    OrderCheck,
+    WritebackCheck,
+    check_trace,
+    read_calls,
+    strace_command,
+)
 
 SPOOL = Path("/spool")
 UID = "1.2.3.4"
