@@ -174,7 +174,8 @@ class ListenerSection(Section):
     )
     fast_intake: bool = Field(
         True,
-        description="Take plain C-STORE requests straight to disk. false: pynetdicom's own way, which is slower.",
+        description="Take plain C-STORE requests straight to disk. false: pynetdicom's own way, which is slower; "
+        "all bounds and limits stay in force.",
     )
     receivers: int = Field(
         4,
