@@ -1,4 +1,7 @@
-"""Sends mutated STOW-RS requests to a running listener, and judges the answers; `fuzz` does the same for DIMSE."""
+"""Sends mutated STOW-RS requests to a running listener, and judges the answers; `fuzz` does the same for DIMSE.
+
+It runs over one intake: `fast_intake` and `receivers` are ways of C-STORE, and STOW-RS has a single way to the spool.
+"""
 
 import http.client
 import itertools
