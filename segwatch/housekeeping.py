@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from dicom_listener import state
+from dicom_listener.errors import SpoolError
 from dicom_listener.routing import routes
 from dicom_listener.routing.routes import Route, RouteState
 from dicom_listener.spool.spool import Spool
@@ -143,5 +144,6 @@ class Housekeeper:
         while not stop.wait(INTERVAL_S):
             try:
                 self._housekeeping.purge_due(self._clock())
-            except (OSError, DBAPIError) as error:
-                logger.error("purging failed (%s); tried again in %g s", type(error).__name__, INTERVAL_S)
+            except (SpoolError, OSError, DBAPIError) as error:
+                what = str(error) if isinstance(error, SpoolError) else type(error).__name__
+                logger.error("purging failed (%s); tried again in %g s", what, INTERVAL_S)

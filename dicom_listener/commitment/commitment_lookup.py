@@ -17,6 +17,7 @@ from dicom_listener.spool.files import disk_errors_in_words, sync_file, sync_fol
 from dicom_listener.spool.part10 import read_file_meta, read_identifiers
 from dicom_listener.spool.shelf import instance_path
 from dicom_listener.spool.spool import Spool
+from dicom_listener.spool.torn import is_torn
 
 LOGGER = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ def find_durable(
     found: dict[str, frozenset[str]] = {}
     with disk_errors_in_words(spool.root):
         for folder in _latest_first(spool, without):
-            here = [(uid, path, _sop_class(path, uid)) for uid, path in _present(folder, wanted)]
+            here = [(uid, path, _sop_class(spool.root, path, uid)) for uid, path in _present(folder, wanted)]
             classes = {
                 uid: sop_class for uid, path, sop_class in here if sop_class and _became_durable(sync_file, path)
             }
@@ -83,9 +84,11 @@ def _present(folder: Path, wanted: dict[str, str]) -> list[tuple[str, Path]]:
     return [(wanted[name], folder / name) for name in names if name in wanted]
 
 
-def _sop_class(path: Path, sop_instance_uid: str) -> str | None:
+def _sop_class(root: Path, path: Path, sop_instance_uid: str) -> str | None:
     try:
         with path.open("rb") as file:
+            if is_torn(file, root):
+                raise InvalidInstanceError("a part of it was never written: the power failed")
             request = read_file_meta(file)
             identifiers = read_identifiers(file, request.transfer_syntax_uid)
     except FileNotFoundError:

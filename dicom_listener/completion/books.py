@@ -86,7 +86,9 @@ class Books:
         """
         key, is_conflict = stored.series_key, stored.outcome is StoreOutcome.CONFLICT
         if not self.completion.is_receiving(key):  # otherwise it is followed as it stands
-            is_known = not is_conflict and self.completion.is_member(key, stored.instance.sop_instance_uid)
+            # one that was not here is no member, whatever we remember: housekeeping has purged the series meanwhile
+            was_here = stored.outcome is StoreOutcome.DUPLICATE
+            is_known = was_here and self.completion.is_member(key, stored.instance.sop_instance_uid)
             if not self.completion.knows(key) or (not is_known and self._must_follow_anew(key)):
                 self._follow_anew(key, now=now, coming=uids_after(stored, coming))
         if is_conflict:

@@ -102,6 +102,22 @@ def sync_folder(folder: Path) -> None:
     _sync(folder, os.O_DIRECTORY)
 
 
+def sync_name(path: Path) -> None:
+    """Make the name of a file durable.
+
+    Raises:
+        FileNotFoundError: it is not there. Its folder was taken away, and perhaps made anew, since it got its name:
+            without this look another folder would be synced than the one that has the name.
+    """
+    folder, name = os.path.split(path)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY)
+    try:
+        os.stat(name, dir_fd=descriptor, follow_symlinks=False)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def _sync(path: Path, flags: int) -> None:
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | flags)
     try:

@@ -1,18 +1,18 @@
-"""Syncs folders in threads of its own, so that whoever asks can sync a file in the meantime."""
+"""Makes names durable in threads of its own, so that whoever asks can sync the file in the meantime."""
 
 import threading
 import weakref
 from pathlib import Path
 from queue import SimpleQueue
 
-from dicom_listener.spool.files import sync_folder
+from dicom_listener.spool.files import sync_name
 
 
 class FolderSync:
-    """A folder that is being synced."""
+    """The folder of a file that is being synced."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, path: Path) -> None:
+        self._path = path
         self._ends = threading.Lock()
         self._ends.acquire()
         self._error: OSError | None = None
@@ -20,14 +20,14 @@ class FolderSync:
     def run(self) -> None:
         """Sync it; in the thread that does so."""
         try:
-            sync_folder(self._folder)
+            sync_name(self._path)
         except OSError as error:
             self._error = error
         finally:
             self._ends.release()
 
     def wait(self) -> None:
-        """Wait until it is done; once. Raises `OSError`: the disk failed, or the folder is gone."""
+        """Wait until it is done; once. Raises `OSError`: the disk failed, or the name is gone."""
         self._ends.acquire()
         if self._error is not None:
             raise self._error
@@ -52,11 +52,11 @@ class FolderSyncs:
         while self._n_threads < self._at_once:
             self._start_thread()
 
-    def begin(self, folder: Path) -> FolderSync:
-        """Begin to sync a folder; `wait` for what it returns."""
+    def begin(self, path: Path) -> FolderSync:
+        """Begin to sync the folder of a file; `wait` for what it returns."""
         if self._n_threads < self._at_once:
             self._start_thread()
-        wanted = FolderSync(folder)
+        wanted = FolderSync(path)
         self._wanted.put(wanted)
         return wanted
 

@@ -95,7 +95,7 @@ class Shelf:
 
     def _make_durable(self, whole: WholeFile, path: Path, outcome: StoreOutcome) -> None:
         """Make content and name durable, both at the same time: one after the other costs a sender twice the wait."""
-        folder = self._syncs.begin(path.parent)
+        folder = self._syncs.begin(path)
         try:
             if outcome is not StoreOutcome.DUPLICATE:
                 whole.sync()
@@ -104,7 +104,7 @@ class Shelf:
         except OSError:
             if outcome is StoreOutcome.STORED:
                 # the kernel takes for written what it could not write: a second try must not find this file
-                path.unlink(missing_ok=True)
+                _take_off(path)
             raise
         finally:
             folder.wait()
@@ -140,6 +140,19 @@ def _settle(whole: WholeFile, path: Path) -> tuple[Path, StoreOutcome]:
             return path, StoreOutcome.STORED
         suffix = _content_hash(new, whole.data_set_offset, whole.request.transfer_syntax_uid)
     return _put_apart(whole.path, path, suffix), StoreOutcome.CONFLICT
+
+
+def _take_off(path: Path) -> None:
+    """Take the name from a file that could not be made durable; kept apart, for another sender may count on it."""
+    with suppress(OSError):
+        LOGGER.error("could not be written, and is kept apart: %s", _put_apart(path, path, "not-durable"))
+    path.unlink(missing_ok=True)
+
+
+def put_beside(source: Path, path: Path) -> Path:
+    """Keep a file of the spool as one that is not the instance of `path`. Returns its new name, not yet durable."""
+    with source.open("rb") as file:
+        return _put_apart(source, path, _content_hash(file, 0, ""))
 
 
 def _put_apart(source: Path, path: Path, suffix: str) -> Path:

@@ -10,8 +10,6 @@ import fcntl
 import logging
 import os
 import re
-import shutil
-import uuid
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,10 +18,12 @@ from pathlib import Path
 from dicom_listener.errors import InvalidInstanceError, SpoolError, SpoolFullError, UnknownSeriesError
 from dicom_listener.series import KEY_LENGTH, ReceivedInstance
 from dicom_listener.spool.drafts import Draft, Drafts, draft_prefix
-from dicom_listener.spool.files import disk_errors_in_words, is_abandoned, sync_folder, used_share
+from dicom_listener.spool.files import disk_errors_in_words, is_abandoned, used_share
 from dicom_listener.spool.incoming import IncomingFile
 from dicom_listener.spool.part10 import read_file_meta, read_identifiers
+from dicom_listener.spool.purging import Purging
 from dicom_listener.spool.shelf import CONFLICTS, Shelf, instance_path
+from dicom_listener.spool.torn import is_torn
 from dicom_listener.stored import StoredInstance, StoreOutcome, StoreRequest
 
 LOGGER = logging.getLogger(__name__)
@@ -76,12 +76,13 @@ class Spool:
         self.high_watermark = high_watermark
         self.minimum_free_bytes = minimum_free_bytes
         self._incoming = root / ".incoming"
-        self._purging = root / ".purging"
+        away = root / ".purging"
         self._shelf = Shelf(root)
+        self._purging = Purging(root, away, self._shelf.forget_folder)
         self._drafts = Drafts(root, self._incoming)
         self._claim: int | None = None
         with disk_errors_in_words(root):
-            for folder in (root, self._incoming, self._purging):
+            for folder in (root, self._incoming, away):
                 folder.mkdir(mode=0o750, parents=True, exist_ok=True)
 
     def claim(self) -> None:
@@ -173,10 +174,7 @@ class Spool:
         """Remove what a crash left half done: half-written instances, half-purged series. Returns how many."""
         n_files = self._remove_abandoned("")
         with disk_errors_in_words(self.root):
-            folders = list(self._purging.iterdir())
-            for folder in folders:
-                shutil.rmtree(folder, ignore_errors=True)
-        return n_files + len(folders)
+            return n_files + self._purging.recover()
 
     def remove_drafts_of(self, process_id: int) -> int:
         """Remove the half-written instances of a process that has ended. Returns how many.
@@ -214,7 +212,7 @@ class Spool:
         known = {instance_path(self.root, key, uid).name for uid in without}
         with disk_errors_in_words(self.root):
             paths = [path for path in self._folder(key).glob("*.dcm") if path.name not in known]
-            found = [stored for path in paths if (stored := _read(path, key))]
+            found = [stored for path in paths if (stored := self._read(path, key))]
         return tuple(sorted(found, key=lambda stored: stored.instance.sop_instance_uid))
 
     def conflicts(self, key: str) -> list[Path]:
@@ -248,47 +246,38 @@ class Spool:
         Raises:
             SpoolError: the disk failed.
         """
-        known = None if only is None else {instance_path(self.root, key, uid).name for uid in only}
+        self._folder(key)  # refuses what is no key
         with disk_errors_in_words(self.root):
-            if known is not None and any(path.name not in known for path in self._folder(key).glob("*.dcm")):
-                return False
-            away = self._purging / f"{key}-{uuid.uuid4().hex}"
-            try:
-                self._folder(key).rename(away)  # in one step: nobody sees half a series
-            except FileNotFoundError:
-                return True
-            self._shelf.forget_folder(key)
-            sync_folder(self.root)
-            shutil.rmtree(away)
-        return True
+            return self._purging.purge(key, only=only)
 
     def _folder(self, key: str) -> Path:
         if not _KEY.fullmatch(key):
             raise UnknownSeriesError(f"{key!r} is not a series key: {KEY_LENGTH} hexadecimal digits")
         return self.root / key
 
-
-def _read(path: Path, key: str) -> StoredInstance | None:
-    try:
-        with path.open("rb") as file:
-            request = read_file_meta(file)
-            identifiers = read_identifiers(file, request.transfer_syntax_uid)
-            size = os.fstat(file.fileno()).st_size
-    except FileNotFoundError:
-        return None  # purged meanwhile
-    except InvalidInstanceError as error:
-        LOGGER.error("skipped a damaged file of the spool: %s (%s)", path, error)
-        return None
-    instance = ReceivedInstance(
-        sop_instance_uid=identifiers.sop_instance_uid,
-        sop_class_uid=identifiers.sop_class_uid,
-        transfer_syntax_uid=request.transfer_syntax_uid,
-        study_instance_uid=identifiers.study_instance_uid,
-        series_instance_uid=identifiers.series_instance_uid,
-        path=path,
-        size_bytes=size,
-    )
-    return StoredInstance(instance, key, request.calling_ae_title, StoreOutcome.STORED)
+    def _read(self, path: Path, key: str) -> StoredInstance | None:
+        try:
+            with path.open("rb") as file:
+                request = read_file_meta(file)
+                identifiers = read_identifiers(file, request.transfer_syntax_uid)
+                size = os.fstat(file.fileno()).st_size
+                if is_torn(file, self.root):
+                    raise InvalidInstanceError("a part of it was never written: the power failed")
+        except FileNotFoundError:
+            return None  # purged meanwhile
+        except InvalidInstanceError as error:
+            LOGGER.error("skipped a damaged file of the spool: %s (%s)", path, error)
+            return None
+        instance = ReceivedInstance(
+            sop_instance_uid=identifiers.sop_instance_uid,
+            sop_class_uid=identifiers.sop_class_uid,
+            transfer_syntax_uid=request.transfer_syntax_uid,
+            study_instance_uid=identifiers.study_instance_uid,
+            series_instance_uid=identifiers.series_instance_uid,
+            path=path,
+            size_bytes=size,
+        )
+        return StoredInstance(instance, key, request.calling_ae_title, StoreOutcome.STORED)
 
 
 def _stats(folder: Path) -> Iterator[os.stat_result]:

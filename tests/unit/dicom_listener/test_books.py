@@ -92,16 +92,19 @@ def test_a_conflicting_instance_that_is_told_next_does_not_hide_the_one_it_confl
 
 
 @pytest.mark.parametrize("remembered", [True, False])
-def test_a_series_sent_again_after_its_purge_is_the_next_version(desk: Desk, remembered: bool) -> None:
+@pytest.mark.parametrize("again", [(1,), (1, 2)], ids=["as it was", "with more"])
+def test_a_series_sent_again_after_its_purge_is_the_next_version(
+    desk: Desk, remembered: bool, again: tuple[int, ...]
+) -> None:
     desk.receive(1)
     desk.turn(QUIET)
     desk.purge()
     if not remembered:
         desk.turn(QUIET)
-    desk.receive(1)
-    desk.receive(2)
+    for number in again:
+        desk.receive(number)
     desk.turn(QUIET)
-    assert [(series.version, uids(series)) for series in desk.handed_over] == [(1, [uid(1)]), (2, [uid(1), uid(2)])]
+    assert [(series.version, uids(series)) for series in desk.handed_over] == [(1, [uid(1)]), (2, [*map(uid, again)])]
 
 
 def test_a_series_purged_while_it_is_received_is_not_handed_over(desk: Desk) -> None:

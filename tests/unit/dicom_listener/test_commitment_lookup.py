@@ -130,3 +130,13 @@ def test_a_failing_disk_commits_nothing(spool: Spool, monkeypatch: pytest.Monkey
     monkeypatch.setattr(commitment_lookup, step, fail)
     with pytest.raises(SpoolError):
         find_durable(spool, _ct(uid(1)))
+
+
+def test_a_torn_file_is_not_committed(spool: Spool, caplog: pytest.LogCaptureFixture) -> None:
+    """Its sender may ask without having been answered, and delete what it has."""
+    stored = [spool.store(*instance(number, pixels=b"\1\2" * 50_000)) for number in (1, 2)]
+    with stored[0].instance.path.open("rb+") as file:  # its length reached the disk, a part of its content did not
+        file.truncate(8192)
+        file.truncate(stored[0].instance.size_bytes)
+    assert find_durable(spool, _ct(uid(1), uid(2))) == {uid(2): CT}
+    assert f"not committed, a damaged file of the spool: {stored[0].instance.path}" in caplog.text

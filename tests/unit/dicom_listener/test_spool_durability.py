@@ -8,6 +8,7 @@ import pytest
 
 from dicom_listener.errors import SpoolError, SpoolFullError
 from dicom_listener.series import series_key
+from dicom_listener.spool import torn as torn_files
 from dicom_listener.spool.files import has_hole
 from dicom_listener.spool.spool import Spool
 from dicom_listener.stored import StoreOutcome
@@ -142,3 +143,45 @@ def test_a_disk_that_fails_is_named_and_nothing_half_stays(
     assert str(spool.root) in str(caught.value)
     assert list((spool.root / ".incoming").iterdir()) == []
     assert spool.store(*instance()).outcome in (StoreOutcome.STORED, StoreOutcome.DUPLICATE)
+
+
+def test_a_torn_file_is_no_instance(spool: Spool, caplog: pytest.LogCaptureFixture) -> None:
+    """Its sender was told nothing; a series must not be taken for complete with zeros in it."""
+    whole, other = (spool.store(*instance(number, pixels=b"\1\2" * 50_000)) for number in (1, 2))
+    with other.instance.path.open("rb+") as file:
+        file.truncate(8192)
+        file.truncate(other.instance.size_bytes)
+
+    assert [one.instance for one in spool.load(KEY)] == [whole.instance]
+    assert f"skipped a damaged file of the spool: {other.instance.path}" in caplog.text
+    assert spool.store(*instance(2, pixels=b"\1\2" * 50_000)).outcome is StoreOutcome.STORED
+    assert len(spool.load(KEY)) == 2
+
+
+def test_where_zeros_are_holes_a_hole_says_nothing(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    stored = spool.store(*instance(1, pixels=bytes(300_000)))
+    monkeypatch.setattr(torn_files, "has_hole", lambda _file: True)
+    torn_files._probe.cache_clear()
+
+    assert [one.instance for one in spool.load(KEY)] == [stored.instance]
+    torn_files._probe.cache_clear()
+
+
+def test_a_file_that_cannot_be_written_is_kept_apart_from_those_that_count(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Another sender of the same instance may have been told Success for it a moment ago."""
+    encoded = instance(1)[1]
+
+    def fail(_descriptor: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch, pytest.raises(SpoolError):
+        patch.setattr(os, "fdatasync", fail)
+        spool.store(*instance(1))
+
+    assert spool.load(KEY) == ()
+    (apart,) = spool.conflicts(KEY)
+    assert apart.read_bytes().endswith(encoded)
+    assert str(apart) in caplog.text
+    assert spool.store(*instance(1)).outcome is StoreOutcome.STORED
