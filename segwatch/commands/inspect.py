@@ -1,7 +1,8 @@
-"""`segwatch status` and `segwatch lookup`: what a site is doing, and from a record back to its study."""
+"""`segwatch status` and `segwatch lookup`: what a site is doing, and from a record or series key back to the study."""
 
 import dataclasses
 import time
+from collections.abc import Mapping
 from typing import Annotated
 
 import typer
@@ -15,6 +16,7 @@ from reporter import outbox
 from reporter.outbox_summary import DestinationSummary
 from segwatch import listener_wiring, state_wiring
 from segwatch.commands.console import SITE_FILE, AsJson, SiteFile, console, print_json, print_table, site_settings
+from segwatch.lookup import SHORTEST_KEY, SeriesFound, find_series, is_series_key
 from segwatch.status import SeriesStatus, SiteStatus, site_status
 
 SHOWN_SERIES = 20
@@ -47,17 +49,30 @@ def status(
 
 
 def lookup(
-    record_id: Annotated[str, typer.Argument(help="Record id of an alert or verdict.", metavar="RECORD_ID")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="Record id of an alert or verdict, or a series key of `segwatch status` or of the log; "
+            f"the first {SHORTEST_KEY} digits of a key suffice where they are unique.",
+            metavar="RECORD_ID|SERIES",
+        ),
+    ],
     config: SiteFile = SITE_FILE,
     as_json: AsJson = False,
 ) -> None:
-    """Go from a record id in an alert back to the study; only this site can."""
+    """Go from a record id in an alert, or from a series key, back to the study; only this site can."""
     settings = site_settings(config)
-    with state_wiring.make_state_engine(settings).begin() as connection:
-        item = outbox.find_by_event_id(connection, record_id)
+    engine = state_wiring.make_state_engine(settings)
+    if is_series_key(name):
+        with engine.begin() as connection:
+            series = find_series(connection, SqlJobQueue(), name)
+        _print_found_series(series, as_json=as_json)
+        return
+    with engine.begin() as connection:
+        item = outbox.find_by_event_id(connection, name)
         row = state.find_by_prefix(connection, item.run.series_key)
     found = {
-        "record_id": record_id,
+        "record_id": name,
         "series_key": row.series_key,
         "study_instance_uid": row.study_instance_uid,
         "series_instance_uid": row.series_instance_uid,
@@ -68,8 +83,40 @@ def lookup(
     }
     if as_json:
         print_json(found)
+    else:
+        _print_fields(found)
+
+
+def _print_found_series(found: SeriesFound, *, as_json: bool) -> None:
+    if as_json:
+        print_json(dataclasses.asdict(found))
         return
-    for name, value in found.items():
+    _print_fields(
+        {
+            "series_key": found.key,
+            "study_instance_uid": found.study_instance_uid or "erased here",
+            "series_instance_uid": found.series_instance_uid or "erased here",
+        }
+    )
+    for version in found.versions:
+        status = version.status
+        console.print()
+        _print_fields(
+            {
+                "version": status.version,
+                "sent_by": version.sent_by,
+                "received_at": local_time(status.received_at),
+                "instances": status.instances,
+                "state": status.state.value,
+                **({"rules": version.rules} if version.rules else {}),
+                **({"remarks": remarks} if (remarks := _remarks(status)) else {}),
+                **({"records": ", ".join(version.records)} if version.records else {}),
+            }
+        )
+
+
+def _print_fields(fields: Mapping[str, object]) -> None:
+    for name, value in fields.items():
         console.print(f"{name.replace('_', ' '):<20} {escape(str(value))}")
 
 

@@ -1,5 +1,6 @@
 """`segwatch series reject` and `forget`: what a person decides about one series, through the command line."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -62,12 +63,20 @@ def test_what_is_forgotten_leaves_no_identifier_behind(
     (series,) = site.status()["series"]
     ((event_id,),) = site.query("SELECT event_id FROM outbox WHERE event_id IS NOT NULL")
     assert site.cli("lookup", event_id, "-c", site.settings).returncode == 0
+    by_key = site.cli("lookup", series["key"][:12], "-c", site.settings)
+    assert str(dcmread(files[0]).StudyInstanceUID) in by_key.stdout, by_key.stderr
+    assert event_id in by_key.stdout
+    as_json = json.loads(site.cli("lookup", series["key"], "-c", site.settings, "--json").stdout)
+    assert as_json["versions"][0]["status"]["state"] == "done"
 
     act(site, "forget", series["key"], "--why", "the patient withdrew")
     assert site.status()["counts"] == {"forgotten": 1}
     unknown = site.cli("lookup", event_id, "-c", site.settings)
     assert unknown.returncode == 1
     assert is_one_sentence(unknown.stderr), unknown.stderr
+    forgotten = site.cli("lookup", series["key"][:8], "-c", site.settings)
+    assert forgotten.returncode == 0, forgotten.stderr
+    assert "forgotten" in forgotten.stdout
     again = site.cli("series", "reprocess", series["key"], "--why", "no", "-c", site.settings)
     assert again.returncode == 1
     assert is_one_sentence(again.stderr), again.stderr
