@@ -1,14 +1,44 @@
 """An AE that requests associations, for the listener and the reporter alike."""
 
 import socket
+import threading
 from typing import Any
 
 from pynetdicom import AE
+from pynetdicom.association import Association
 from pynetdicom.transport import AssociationSocket
+
+_SAY_SECONDS = 0.005
+"""A sender waits for so long at most until the loop has said that it is paused."""
+
+
+class LoopCheckpoint(threading.Event):
+    """Really pauses the loop of an association while a message is sent.
+
+    pynetdicom 3.0 takes a loop for paused that is about to go on. On a busy machine that loop then takes the answer for
+    which the sender waits, and the sender gives the association up.
+    """
+
+    def __init__(self, association: Association) -> None:
+        """In place of the association's own `_reactor_checkpoint`."""
+        super().__init__()
+        self._association = association
+        self.set()
+
+    def clear(self) -> None:
+        """Pause the loop; it says by `_is_paused` when it is."""
+        super().clear()
+        self._association._is_paused = False  # what it said before may be over
+
+    def wait(self, timeout: float | None = None) -> bool:  # noqa: ARG002 (the loop waits without)
+        """Wait until the loop may go on, and say so for as long as it may not."""
+        while not super().wait(_SAY_SECONDS):
+            self._association._is_paused = True
+        return True
 
 
 class RequestingEntity(AE):
-    """Closes what pynetdicom 3.0 leaves to the garbage collector when a connection is refused."""
+    """Closes what pynetdicom 3.0 leaves to the garbage collector when a connection is refused, and pauses its loops."""
 
     def __init__(self, ae_title: str, *, seconds: float) -> None:
         """`seconds` is how long is waited for the connection and for each answer.
@@ -19,6 +49,12 @@ class RequestingEntity(AE):
         super().__init__(ae_title)
         self._raw: list[socket.socket] = []
         self.acse_timeout = self.dimse_timeout = self.network_timeout = self.connection_timeout = seconds
+
+    def associate(self, *arguments: Any, **more: Any) -> Association:  # noqa: ANN401 (passed through)
+        """Request an association."""
+        association = super().associate(*arguments, **more)
+        association._reactor_checkpoint = LoopCheckpoint(association)
+        return association
 
     def _create_socket(self, *arguments: Any) -> AssociationSocket:  # noqa: ANN401 (passed through)
         made = super()._create_socket(*arguments)

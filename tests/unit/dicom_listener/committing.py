@@ -18,6 +18,7 @@ from dicom_listener.commitment.commitment_reporter import CommitmentReporter
 from dicom_listener.commitment.commitment_service import CommitmentService
 from dicom_listener.network.scp import ScpSettings, StorageScp
 from dicom_listener.peers import Peer
+from dicom_listener.requesting_entity import LoopCheckpoint
 from dicom_listener.spool.spool import Spool
 from segwatch.database import make_engine
 from tests.unit.dicom_listener.instances import EXPLICIT_LITTLE
@@ -112,6 +113,7 @@ class Scu:
         handlers: list[Any] = [(evt.EVT_N_EVENT_REPORT, self._on_report)] if answers else []
         association = ae.associate(LOOPBACK, self._port, ae_title=self._called, evt_handlers=handlers)
         assert association.is_established
+        association._reactor_checkpoint = LoopCheckpoint(association)
         return association
 
     def listen(self, port: int, *, scp_role: bool | None = True) -> None:
