@@ -8,6 +8,8 @@ from pynetdicom import AE
 from pynetdicom.association import Association
 from pynetdicom.transport import AssociationSocket
 
+from dicom_listener.spool.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+
 _SAY_SECONDS = 0.005
 """A sender waits for so long at most until the loop has said that it is paused."""
 
@@ -38,7 +40,8 @@ class LoopCheckpoint(threading.Event):
 
 
 class RequestingEntity(AE):
-    """Closes what pynetdicom 3.0 leaves to the garbage collector when a connection is refused, and pauses its loops."""
+    """Names this implementation, pauses its associations' loops, and closes what pynetdicom 3.0 leaves to the garbage
+    collector when a connection is refused."""
 
     def __init__(self, ae_title: str, *, seconds: float) -> None:
         """`seconds` is how long is waited for the connection and for each answer.
@@ -47,6 +50,8 @@ class RequestingEntity(AE):
             ValueError: the AE title is none.
         """
         super().__init__(ae_title)
+        self.implementation_class_uid = IMPLEMENTATION_CLASS_UID
+        self.implementation_version_name = IMPLEMENTATION_VERSION_NAME
         self._raw: list[socket.socket] = []
         self.acse_timeout = self.dimse_timeout = self.network_timeout = self.connection_timeout = seconds
 

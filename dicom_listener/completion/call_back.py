@@ -12,7 +12,6 @@ from pynetdicom.presentation import PresentationContext
 from dicom_listener.errors import CallBackError
 from dicom_listener.peers import Peer
 from dicom_listener.requesting_entity import RequestingEntity
-from dicom_listener.spool.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 
 def callable_peer(peers: Sequence[Peer], ae_title: str) -> Peer | None:
@@ -43,8 +42,6 @@ def called_back(
         entity = RequestingEntity(calling_ae_title, seconds=seconds)
     except ValueError:  # the peer called us by a name that is none
         raise CallBackError("the AE title by which the sender called cannot be used to call it back") from None
-    entity.implementation_class_uid = IMPLEMENTATION_CLASS_UID
-    entity.implementation_version_name = IMPLEMENTATION_VERSION_NAME
     connected = threading.Event()
     association = entity.associate(
         peer.host,
