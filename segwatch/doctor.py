@@ -16,7 +16,8 @@ from segwatch.completion_wiring import check_completion
 from segwatch.errors import ROOM_ERRORS, UsageError
 from segwatch.findings import Caution, Check, Finding
 from segwatch.metrics_check import check_metrics
-from segwatch.network_check import check_descriptors, check_port, check_tls
+from segwatch.network_check import check_descriptors, check_tls
+from segwatch.port_check import check_port
 from segwatch.routing_wiring import examine_routing
 from segwatch.settings import SiteSettings
 from segwatch.stream_wiring import kafka_connection, make_sink

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from dicom_listener.errors import InvalidInstanceError, SpoolError, SpoolFullError, UnknownSeriesError
 from dicom_listener.series import KEY_LENGTH, ReceivedInstance
+from dicom_listener.spool.claims import LOCK
 from dicom_listener.spool.drafts import Draft, Drafts, draft_prefix
 from dicom_listener.spool.files import disk_errors_in_words, is_abandoned, used_share
 from dicom_listener.spool.incoming import IncomingFile
@@ -92,7 +93,7 @@ class Spool:
             SpoolError: another process is it.
         """
         with disk_errors_in_words(self.root):
-            descriptor = os.open(self.root / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+            descriptor = os.open(self.root / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:

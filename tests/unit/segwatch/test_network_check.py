@@ -12,7 +12,8 @@ from dicom_listener.spool.spool import Spool
 from segwatch.errors import SettingsError, UsageError
 from segwatch.findings import Caution
 from segwatch.listener_settings import make_scp_settings
-from segwatch.network_check import check_descriptors, check_port, check_tls
+from segwatch.network_check import check_descriptors, check_tls
+from segwatch.port_check import check_port
 from segwatch.settings import SiteSettings, load_settings
 from tests.peers.certificates import DAY, Authority, Identity
 from tests.peers.ports import LOOPBACK, free_ports
@@ -23,8 +24,10 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return Authority(tmp_path_factory.mktemp("authority"))
 
 
-def settings_with(folder: Path, identity: Identity | None, trusted: Path | None = None, more: str = "") -> SiteSettings:
-    text = f'[site]\nid = "a"\n[listener]\nhost = "{LOOPBACK}"\nport = {free_ports()}\n{more}'
+def settings_with(
+    folder: Path, identity: Identity | None, trusted: Path | None = None, more: str = "", host: str = LOOPBACK
+) -> SiteSettings:
+    text = f'[site]\nid = "a"\ndata_dir = "data"\n[listener]\nhost = "{host}"\nport = {free_ports()}\n{more}'
     if identity is not None:
         text += f'[listener.tls]\ncertificate = "{identity.certificate}"\nkey = "{identity.key}"\n'
         text += f'trusted = "{trusted}"\nport = {free_ports()}\nalso_plain = true\n'
@@ -34,11 +37,14 @@ def settings_with(folder: Path, identity: Identity | None, trusted: Path | None 
 
 
 @contextmanager
-def listening(settings: SiteSettings, folder: Path) -> Iterator[None]:
+def listening(settings: SiteSettings) -> Iterator[None]:
+    """The listener of a site: it has the spool before it has its ports."""
+    spool = Spool(settings.site.data_dir / "spool", high_watermark=1.1)
+    spool.claim()
     scp = StorageScp(
-        Spool(folder / "spool", high_watermark=1.1),
+        spool,
         ae_title="SEGWATCH",
-        host=LOOPBACK,
+        host=settings.listener.host,
         port=settings.listener.port,
         on_stored=lambda _: None,
         settings=make_scp_settings(settings),
@@ -48,13 +54,14 @@ def listening(settings: SiteSettings, folder: Path) -> Iterator[None]:
         yield
     finally:
         scp.stop()
+        spool.release()
 
 
 def test_without_tls(tmp_path: Path) -> None:
     settings = settings_with(tmp_path, None)
     assert check_tls(settings) == "off"
     assert check_port(settings) == f"port {settings.listener.port} is free"
-    with listening(settings, tmp_path):
+    with listening(settings):
         assert check_port(settings) == f"a DICOM listener answers on port {settings.listener.port}"
 
 
@@ -64,11 +71,19 @@ def test_a_good_certificate(authority: Authority, tmp_path: Path) -> None:
     found = check_tls(settings)
     assert isinstance(found, str)
     assert found.startswith(f"port {port} is free; the certificate is valid until ")
-    with listening(settings, tmp_path):
+    with listening(settings):
         found = check_tls(settings)
         assert isinstance(found, str)
         assert found.startswith(f"port {port} answers with our certificate; ")
         assert check_port(settings) == f"a DICOM listener answers on port {settings.listener.port}"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.2", "0.0.0.0"])  # noqa: S104 (a listener's default)
+def test_our_listener_is_asked_where_it_listens(authority: Authority, tmp_path: Path, host: str) -> None:
+    settings = settings_with(tmp_path, authority.issue(), authority.certificate, host=host)
+    with listening(settings):
+        assert check_port(settings) == f"a DICOM listener answers on port {settings.listener.port}"
+        assert "answers with our certificate" in str(check_tls(settings))
 
 
 def test_a_port_of_somebody_else_is_named(authority: Authority, tmp_path: Path) -> None:
@@ -77,7 +92,7 @@ def test_a_port_of_somebody_else_is_named(authority: Authority, tmp_path: Path) 
     taken = other.listener.model_copy(
         update={"tls": other.listener.tls.model_copy(update={"port": settings.listener.tls.port})}
     )
-    with listening(settings, tmp_path), pytest.raises(UsageError, match=r"choose another listener\.tls\.port"):
+    with listening(settings), pytest.raises(UsageError, match=r"choose another listener\.tls\.port"):
         check_tls(other.model_copy(update={"listener": taken}))
 
 
@@ -110,7 +125,7 @@ def test_a_certificate_outside_its_validity_is_wrong_and_told_at_the_start(
     settings = settings_with(tmp_path, authority.issue(begins=begins, ends=ends), authority.certificate)
     with pytest.raises(UsageError, match=words):
         check_tls(settings)
-    with listening(settings, tmp_path):
+    with listening(settings):
         pass
     (line,) = (one for one in caplog.records if one.levelname == "ERROR")
     assert words in line.getMessage()
@@ -135,7 +150,9 @@ def test_only_tls_leaves_the_plain_port_closed(authority: Authority, tmp_path: P
     settings = settings_with(tmp_path, authority.issue(), authority.certificate)
     only = settings.listener.tls.model_copy(update={"also_plain": False})
     settings = settings.model_copy(update={"listener": settings.listener.model_copy(update={"tls": only})})
-    assert "stays closed" in check_port(settings)
+    found = check_port(settings)
+    assert isinstance(found, str)
+    assert "stays closed" in found
 
 
 def test_a_limit_that_is_too_low_for_the_associations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
