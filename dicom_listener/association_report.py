@@ -36,6 +36,8 @@ class AssociationReport:
     """Series of which something was stored."""
     statuses: Mapping[int, int] = field(default_factory=dict)
     """How often each DIMSE status other than Success was answered to C-STORE."""
+    resent_keys: frozenset[str] = frozenset()
+    """Series of which everything that came was here already."""
     rejection: Rejection | None = None
     """What the peer was told, when the association was rejected."""
     comment: str = ""
@@ -76,3 +78,5 @@ class Tally:
     """DIMSE statuses other than Success."""
     bytes: int = 0
     series_keys: set[str] = field(default_factory=set)
+    grown_keys: set[str] = field(default_factory=set)
+    """Series of which something came that was not here."""

@@ -16,7 +16,7 @@ from dicom_listener.errors import (
 from dicom_listener.spool.drafts import Draft
 from dicom_listener.spool.incoming import IncomingFile
 from dicom_listener.spool.spool import Spool
-from dicom_listener.stored import StoredInstance, StoreRequest
+from dicom_listener.stored import StoredInstance, StoreOutcome, StoreRequest
 
 LOGGER = logging.getLogger(__name__)
 
@@ -149,6 +149,8 @@ class StoreService:
         tally.counts[stored.outcome.value] += 1
         tally.bytes += stored.instance.size_bytes
         tally.series_keys.add(stored.series_key)
+        if stored.outcome is not StoreOutcome.DUPLICATE:
+            tally.grown_keys.add(stored.series_key)
 
 
 def _failure(error: Exception, tally: Tally) -> StoreAnswer:

@@ -11,6 +11,7 @@ from sqlalchemy import Engine
 from dicom_listener.completion.books import IntakeEvent
 from dicom_listener.completion.intake import Intake
 from dicom_listener.network.scp import StorageScp
+from dicom_listener.routing.resent import ResentSeries
 from dicom_listener.routing.router import SeriesRouter
 from dicom_listener.routing.routes import Route
 from dicom_listener.spool.spool import Spool
@@ -21,7 +22,7 @@ from segwatch.completion_wiring import make_completion_rule, make_count_asker
 from segwatch.listener_settings import make_peers, make_scp_settings
 from segwatch.listener_watch import make_metrics, watched
 from segwatch.metrics_endpoint import Health
-from segwatch.routing_wiring import make_router
+from segwatch.routing_wiring import make_router, make_rule_book
 from segwatch.settings import SiteSettings
 from segwatch.superseding import superseding
 
@@ -97,6 +98,7 @@ def running_listener(
     commitment = make_commitment(
         settings, spool, engine, peers=make_peers(settings), sop_classes=scp_settings.sop_classes
     )
+    resent = ResentSeries(engine, make_rule_book(settings))
     on_stored = _each(intake.add, metrics.stored)
     stow = stow_wiring.make_stow_server(
         settings, spool, on_stored, scp_settings.sop_classes, metrics.stow_request_ended
@@ -107,7 +109,7 @@ def running_listener(
         host=listener.host,
         port=listener.port,
         on_stored=on_stored,
-        on_association_end=_each(intake.add, metrics.association_ended),
+        on_association_end=_each(intake.add, metrics.association_ended, resent.association_ended),
         settings=scp_settings,
         services=() if commitment is None else (commitment.dimse_service(),),
     )

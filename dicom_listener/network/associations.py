@@ -251,6 +251,7 @@ def _report(association: Association, tally: Tally, connection: Connection) -> A
         counts=dict(tally.counts),
         series_keys=frozenset(tally.series_keys),
         statuses=dict(tally.statuses),
+        resent_keys=frozenset(tally.series_keys - tally.grown_keys),
         rejection=_rejection(association),
         comment=connection.comment,
     )

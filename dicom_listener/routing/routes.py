@@ -18,6 +18,9 @@ from dicom_listener.routing.route_table import series_routes
 from dicom_listener.routing.routing import Reason
 from dicom_listener.state_tables import received_instances, received_series
 
+_MOST_AT_ONCE = 500
+"""Keys in one query; databases bound the number of parameters."""
+
 
 class RouteState(StrEnum):
     """What was decided about a version of a series."""
@@ -98,6 +101,18 @@ def all_routes(connection: Connection) -> dict[tuple[str, int], Route]:
     """Every row, by series key and version."""
     rows = [_route(row) for row in connection.execute(select(series_routes)).mappings()]
     return {(route.series_key, route.version): route for route in rows}
+
+
+def newest_of(connection: Connection, keys: Collection[str]) -> list[Route]:
+    """The row of the newest version of each of these series that has one, by key."""
+    newest: dict[str, Route] = {}
+    ordered = sorted(keys)
+    table = series_routes.c
+    for start in range(0, len(ordered), _MOST_AT_ONCE):
+        query = select(series_routes).where(table.series_key.in_(ordered[start : start + _MOST_AT_ONCE]))
+        for row in connection.execute(query.order_by(table.series_key, table.version)).mappings():
+            newest[row["series_key"]] = _route(row)
+    return list(newest.values())
 
 
 def in_states(connection: Connection, states: Collection[RouteState]) -> list[Route]:

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from dicom_listener.association_report import AssociationEnd, AssociationReport, ConnectionRefusal
 from dicom_listener.completion.books import IntakeEventKind
 from dicom_listener.event_log import association_fields, series_fields
+from dicom_listener.routing.resent import resent_fields
 from dicom_listener.routing.route_log import route_fields
 from dicom_listener.routing.routes import Route, RouteState
 from dicom_listener.routing.routing import RoutingReason
@@ -175,7 +176,7 @@ def test_every_field_of_the_log_is_explained() -> None:
     report = AssociationReport(AssociationEnd.RELEASED, "", "", "", 0.0, 0, {}, frozenset())
     series = SeriesReport("", 1, "", instances=1, conflicts=0, bytes=0, seconds=0.0)
     route = Route("", 1, "", "default", RouteState.TAKEN, (), None, None, 0.0)
-    fields = {*association_fields(report), *series_fields(series), *route_fields(route)}
+    fields = {*association_fields(report), *series_fields(series), *route_fields(route), *resent_fields([], "", "", [])}
     explained = first_column(read("reference/logs-and-metrics.md").split("## HTTP")[0])
     assert fields == set(explained)
 

@@ -108,3 +108,18 @@ def test_it_serves_from_start_to_stop(reporting: Callable[..., Reporting]) -> No
     assert scp.is_serving
     scp.stop()
     assert not scp.is_serving
+
+
+def test_series_of_which_nothing_new_came_are_told(reporting: Callable[..., Reporting]) -> None:
+    listener = reporting()
+    for first in (True, False):
+        association = listener.associate()
+        send(association, data_set(series="1.2.3"))
+        send(association, data_set(1 if first else 2, series="1.2.4"))
+        association.release()
+        report = listener.reports.get(timeout=PATIENCE)
+        if first:
+            assert report.resent_keys == frozenset()
+    assert report.counts == {"stored": 1, "duplicate": 1}
+    assert len(report.series_keys) == 2
+    assert len(report.resent_keys) == 1
