@@ -6,6 +6,9 @@ from segwatch.errors import UsageError
 
 _LOOPBACK = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (compared with, not bound)
 
+ANOTHER_SEGWATCH = "another Segwatch (no listener runs over this site's site.data_dir)"
+"""Who has a port on which a Segwatch answers while nobody has this site's spool."""
+
 
 def reachable(host: str) -> str:
     """Where a server that listens on this address is reached from this machine."""

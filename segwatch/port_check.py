@@ -5,7 +5,7 @@ from dicom_listener.spool.claims import is_claimed
 from dicom_listener.spool.part10 import IMPLEMENTATION_CLASS_UID
 from reporter.association import Destination
 from reporter.who_answers import Answer, who_answers
-from segwatch.binding import bind_error, reachable, refuse_address
+from segwatch.binding import ANOTHER_SEGWATCH, bind_error, reachable, refuse_address
 from segwatch.findings import Caution
 from segwatch.listener_settings import make_scp_settings
 from segwatch.settings import SiteSettings
@@ -71,5 +71,5 @@ def _our_rejections(settings: SiteSettings) -> list[tuple[int, int, int]]:
 
 def _stranger(answer: Answer) -> str:
     if answer.implementation_class_uid == IMPLEMENTATION_CLASS_UID:
-        return "another Segwatch (no listener runs over this site's site.data_dir)"
+        return ANOTHER_SEGWATCH
     return "another DICOM program"

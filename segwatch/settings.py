@@ -18,6 +18,7 @@ from dicom_listener.routing.routing_rules import DEFAULT_RULES
 from segwatch.errors import SettingsError
 from segwatch.settings_listener import ListenerSection
 from segwatch.settings_metrics import MetricsSection
+from segwatch.settings_ports import WantedPort, clash
 from segwatch.settings_routing import RoutingSection
 from segwatch.settings_sections import (
     KAFKA_PASSWORD_VARIABLE,
@@ -78,6 +79,22 @@ class SiteSettings(Section):
                     f"listener.ae_titles.{number}.rules: no [[routing.rules]] is named {title.rules!r}; "
                     f"known are: {', '.join(dict.fromkeys(known))}"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _ports_differ(self) -> "SiteSettings":
+        listener, tls, stow, metrics = self.listener, self.listener.tls, self.listener.stow, self.metrics
+        has_tls = tls.certificate is not None
+        found = clash(
+            (
+                WantedPort("listener.port", listener.host, listener.port if tls.also_plain or not has_tls else None),
+                WantedPort("listener.tls.port", listener.host, tls.port if has_tls else None),
+                WantedPort("listener.stow.port", stow.host, stow.port),
+                WantedPort("metrics.port", metrics.host, metrics.port),
+            )
+        )
+        if found is not None:
+            raise ValueError(found)
         return self
 
     @property

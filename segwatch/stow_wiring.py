@@ -4,15 +4,17 @@ import http.client
 import socket
 import ssl
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 from dicom_listener.errors import PortError
+from dicom_listener.spool.claims import is_claimed
 from dicom_listener.spool.spool import Spool
 from dicom_listener.store_service import StoreService
 from dicom_listener.stored import StoredInstance
 from dicom_listener.stow.report import StowReport
 from dicom_listener.stow.server import SERVER_NAME, StowServer
 from dicom_listener.stow.settings import StowLimits, StowSettings
+from segwatch.binding import ANOTHER_SEGWATCH, reachable
 from segwatch.errors import UsageError
 from segwatch.settings import SiteSettings
 
@@ -88,20 +90,25 @@ def examine(settings: SiteSettings) -> str:
     Raises:
         StowSettingsError: settings or tokens cannot be used.
         TlsError: certificate, key or trusted certificates cannot be used.
-        UsageError: the port is taken by something else.
+        UsageError: the port is taken by something else, or another Segwatch.
+        SpoolError: the spool cannot be used.
     """
     stow = settings.listener.stow
-    server = make_stow_server(settings, Spool(settings.site.data_dir / "spool"), lambda _stored: None, ())
-    if server is None:
+    if stow.port is None:
         return "off (listener.stow.port is not set)"
+    root = settings.site.data_dir / "spool"
+    server = make_stow_server(settings, Spool(root), lambda _stored: None, ())
+    assert server is not None  # noqa: S101 (it has a port)
     asked = [name for name, file in (("a token", stow.tokens_file), ("a certificate", stow.trusted)) if file]
     how = f"{'https' if stow.certificate else 'http'}, clients need {' and '.join(asked) or 'nothing: loopback'}"
     try:
         server.check_address()
     except PortError as error:
-        if stow.port and _answers(stow.host, stow.port, tls=stow.certificate is not None):
-            return f"a STOW-RS server answers on port {stow.port}; {how}"
-        raise UsageError(str(error)) from error
+        if not stow.port or not _answers(reachable(stow.host), stow.port, tls=stow.certificate is not None):
+            raise UsageError(str(error)) from error
+        if is_claimed(root) is False:
+            raise UsageError(f"{error} (it is of {ANOTHER_SEGWATCH})") from error
+        return f"a STOW-RS server answers on port {stow.port}; {how}"
     return f"port {stow.port} is free; {how}"
 
 
@@ -109,9 +116,9 @@ def _answers(host: str, port: int, *, tls: bool) -> bool:
     """Whether something that may be our server answers: ours names itself; of TLS only the handshake is tried."""
     try:
         if not tls:
-            connection = http.client.HTTPConnection(host, port, timeout=_PROBE_SECONDS)
-            connection.request("GET", "/studies")
-            return connection.getresponse().getheader("Server") == SERVER_NAME
+            with closing(http.client.HTTPConnection(host, port, timeout=_PROBE_SECONDS)) as connection:
+                connection.request("GET", "/studies")
+                return connection.getresponse().getheader("Server") == SERVER_NAME
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         with (
