@@ -51,14 +51,21 @@ def associated(destination: Destination, contexts: Sequence[PresentationContext]
     """
     entity = RequestingEntity(destination.calling_ae_title, seconds=destination.timeout_s)
     connected = threading.Event()
-    association = entity.associate(
-        destination.host,
-        destination.port,
-        contexts=list(contexts),
-        ae_title=destination.ae_title,
-        max_pdu=MAXIMUM_PDU,
-        evt_handlers=[(evt.EVT_CONN_OPEN, lambda _event: connected.set())],
-    )
+    try:
+        association = entity.associate(
+            destination.host,
+            destination.port,
+            contexts=list(contexts),
+            ae_title=destination.ae_title,
+            max_pdu=MAXIMUM_PDU,
+            evt_handlers=[(evt.EVT_CONN_OPEN, lambda _event: connected.set())],
+        )
+    except (OSError, UnicodeError) as error:  # the host is looked up before anything is tried
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else "no name"
+        raise DeliveryError(
+            f"{destination.address} is unreachable: {destination.host} does not resolve ({reason}); check host, and "
+            "this machine's name service"
+        ) from error
     if not association.is_established:
         entity.close_sockets()
         raise _why_not(association, destination, connected.is_set())

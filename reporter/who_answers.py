@@ -27,7 +27,7 @@ def who_answers(destination: Destination) -> Answer | None:
         association = entity.associate(
             destination.host, destination.port, contexts=[build_context(VERIFICATION)], ae_title=destination.ae_title
         )
-    except OSError:  # the host does not resolve
+    except (OSError, UnicodeError):  # the host does not resolve
         return None
     try:
         answer = association.acceptor.primitive

@@ -43,14 +43,21 @@ def called_back(
     except ValueError:  # the peer called us by a name that is none
         raise CallBackError("the AE title by which the sender called cannot be used to call it back") from None
     connected = threading.Event()
-    association = entity.associate(
-        peer.host,
-        peer.port,
-        contexts=[context],
-        ae_title=peer.ae_title,
-        ext_neg=list(roles),
-        evt_handlers=[(evt.EVT_CONN_OPEN, lambda _event: connected.set())],
-    )
+    try:
+        association = entity.associate(
+            peer.host,
+            peer.port,
+            contexts=[context],
+            ae_title=peer.ae_title,
+            ext_neg=list(roles),
+            evt_handlers=[(evt.EVT_CONN_OPEN, lambda _event: connected.set())],
+        )
+    except (OSError, UnicodeError) as error:  # the host is looked up before anything is tried
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else "no name"
+        raise CallBackError(
+            f"{peer.ae_title}@{peer.host}:{peer.port} is unreachable: {peer.host} does not resolve ({reason}); check "
+            "host of its [[listener.peers]], and this machine's name service"
+        ) from error
     try:
         if not association.is_established:
             raise CallBackError(_why_not(association, peer, connected=connected.is_set()))
