@@ -4,15 +4,14 @@ This module is the only reader of environment variables. Secrets come from the e
 settings name, never from the settings file itself.
 """
 
+import json
 import os
 import tomllib
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError, field_validator, model_validator
-from pydantic_core import ErrorDetails
+from pydantic import ValidationError, field_validator, model_validator
 
 from dicom_listener.routing.routing_rules import DEFAULT_RULES
 from segwatch.errors import SettingsError
@@ -41,6 +40,7 @@ from segwatch.settings_sections import (
     StreamSection,
     WorkerSection,
 )
+from segwatch.settings_words import settings_words, toml_words
 
 MINIMUM_SECRET_BYTES = 32
 
@@ -141,11 +141,11 @@ def load_settings(path: Path, kind: type[AnySettings]) -> AnySettings:
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: cannot be read ({error})") from error
     except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{path}: not valid TOML: {error}") from error
+        raise SettingsError(f"{path}: not valid TOML: {toml_words(error)}") from error
     try:
-        settings = kind.model_validate(table)
+        settings = _validated(kind, table)
     except ValidationError as error:
-        lines = "\n".join(f"  {_explain(kind, details)}" for details in error.errors())
+        lines = "\n".join(f"  {settings_words(kind, table, details)}" for details in error.errors())
         raise SettingsError(f"{path}:\n{lines}") from None
     return _anchor(settings, path.resolve().parent)
 
@@ -179,26 +179,24 @@ def _secret(variable: str, file: Path | None, key: str, minimum_bytes: int) -> b
     return value
 
 
-def _explain(kind: type[BaseModel], details: ErrorDetails) -> str:
-    """Turn one of pydantic's errors into a sentence that names the key and the nearest right name."""
-    where = ".".join(str(part) for part in details["loc"])
-    if details["type"] != "extra_forbidden":
-        text = details["msg"].removeprefix("Value error, ")  # pydantic's mark of what our own validators say
-        return f"{where}: {text}" if where else text
-    known = _known_keys(kind, details["loc"][:-1])
-    nearest = get_close_matches(str(details["loc"][-1]), known, n=1, cutoff=0.4)
-    hint = f"did you mean {nearest[0]!r}?" if nearest else f"known are: {', '.join(known)}"
-    return f"{where}: unknown key; {hint}"
+def _validated(kind: type[AnySettings], table: Mapping[str, Any]) -> AnySettings:
+    """Validate what a TOML file holds. Raises pydantic's `ValidationError`.
+
+    As JSON, for which pydantic's strict mode is what a file needs: text is a path, a list is a tuple, and text is
+    neither a number nor a boolean.
+    """
+    # no setting is a date: what stands for one is refused wherever it stands
+    document = json.dumps(_whole(table), default=lambda _date: [{}])
+    return kind.model_validate_json(document, strict=True)
 
 
-def _known_keys(kind: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
-    for part in location:
-        if isinstance(part, int):
-            continue
-        annotation = kind.model_fields[part].annotation
-        candidates = (annotation, *getattr(annotation, "__args__", ()))
-        kind = next(c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel))
-    return list(kind.model_fields)
+def _whole(value: Any) -> Any:  # noqa: ANN401 (a tree of plain settings values)
+    """Make whole numbers that are written as floats, such as 1e9, integers."""
+    if isinstance(value, dict):
+        return {key: _whole(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_whole(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _anchor(settings: AnySettings, folder: Path) -> AnySettings:

@@ -7,9 +7,8 @@ from pydantic import Field, field_validator, model_validator
 
 from dicom_listener.routing.kernels import KernelClass
 from dicom_listener.routing.routing_rules import DEFAULT_RULES, Choose, Patterns, RoutingRules, Span
-from segwatch.settings_sections import Section
+from segwatch.settings_sections import RULES_NAME, Section
 
-RULES_NAME = r"^[a-z0-9][a-z0-9-]{0,62}$"
 _D = DEFAULT_RULES
 
 

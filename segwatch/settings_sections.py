@@ -13,6 +13,8 @@ STORE_URL_VARIABLE = "SEGWATCH_STORE_URL"
 AE_TITLE = r"^[!-\[\]-~](?:[ -\[\]-~]{0,14}[!-\[\]-~])?$"
 """VR AE (PS3.5 6.2): up to 16 characters of the default repertoire without backslash, no space at either end."""
 SITE_ID = r"^[a-z0-9][a-z0-9-]{0,62}$"
+RULES_NAME = SITE_ID
+DESTINATION_NAME = r"^[a-z0-9][a-z0-9-]{0,31}$"
 
 
 class Section(BaseModel):
@@ -116,7 +118,7 @@ class DestinationSection(Section):
 
     example: ClassVar[dict[str, Any]] = {"name": "pacs", "ae_title": "ORTHANC", "host": "127.0.0.1", "port": 4242}
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$", description="Short name in `status`: a-z, 0-9 and '-'.")
+    name: str = Field(pattern=DESTINATION_NAME, description="Short name in `status`: a-z, 0-9 and '-'.")
     ae_title: str = Field(pattern=AE_TITLE, description="AE title of the destination.")
     host: str = Field(min_length=1, description="Host name or address.")
     port: int = Field(ge=1, le=65535, description="TCP port.")

@@ -1,6 +1,7 @@
 """What the commands share: the console, machine-readable output, and common options."""
 
 import json
+import logging
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,6 +24,7 @@ CentralFile = Annotated[Path, typer.Option("--config", "-c", help="Settings of t
 StopAtEof = Annotated[bool, typer.Option("--stop-at-eof", hidden=True, help="Stop when standard input ends.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of text for people.")]
 
+_log = logging.getLogger(__name__)
 _WIDEST = 10_000
 """Characters; no table is as wide."""
 
@@ -54,6 +56,12 @@ def site_settings(path: Path) -> SiteSettings:
     settings = load_settings(path, SiteSettings)
     start_logging(settings.log.level, settings.log.format)
     return settings
+
+
+def warn_without_destination(settings: SiteSettings) -> None:
+    """Log that no result leaves the site; a settings file that was cut off looks no different."""
+    if not settings.destinations:
+        _log.warning("no result goes to any PACS: the settings have no [[destinations]]")
 
 
 def central_settings(path: Path) -> CentralSettings:

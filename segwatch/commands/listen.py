@@ -3,7 +3,7 @@
 import gc
 
 from segwatch import listener_wiring, state_wiring
-from segwatch.commands.console import SITE_FILE, SiteFile, StopAtEof
+from segwatch.commands.console import SITE_FILE, SiteFile, StopAtEof, warn_without_destination
 from segwatch.commands.console import site_settings as load_site
 from segwatch.lifecycle import announce_ready, stop_event, wait_for
 
@@ -12,6 +12,8 @@ def listen(config: SiteFile = SITE_FILE, stop_at_eof: StopAtEof = False) -> None
     """Run the DICOM listener alone: receive instances, and queue series that are complete."""
     settings = load_site(config)
     stop = stop_event(at_end_of_input=stop_at_eof)
+    if not stop_at_eof:  # otherwise `segwatch site` said it
+        warn_without_destination(settings)
     with listener_wiring.running_listener(settings, state_wiring.make_state_engine(settings)) as listening:
         where = f"{settings.listener.host}:{listening.port} as {settings.listener.ae_title}"
         tls = "" if listening.tls_port is None else f", TLS on port {listening.tls_port}"

@@ -9,7 +9,7 @@ import typer
 
 from reporter.outbox_runner import OutboxRunner
 from segwatch import state_wiring, wiring
-from segwatch.commands.console import SITE_FILE, SiteFile, StopAtEof, error_console
+from segwatch.commands.console import SITE_FILE, SiteFile, StopAtEof, error_console, warn_without_destination
 from segwatch.commands.console import site_settings as load_site
 from segwatch.housekeeping import Housekeeper
 from segwatch.lifecycle import announce_ready, on_stop_signal, stop_event, wait_for
@@ -26,6 +26,7 @@ def site(config: SiteFile = SITE_FILE) -> None:
     # what is wrong with these is told here once rather than by every child
     settings.secret()
     state_wiring.make_state_engine(settings).dispose()
+    warn_without_destination(settings)
     options = ("-c", str(config.resolve()), "--stop-at-eof")
     specs = [ChildSpec("listen", ("listen", *options)), ChildSpec("deliver", ("deliver", *options))]
     specs += [
@@ -59,6 +60,8 @@ def deliver(config: SiteFile = SITE_FILE, stop_at_eof: StopAtEof = False) -> Non
     """Run delivery alone: send results to the destinations, records to the message log, and purge what is done."""
     settings = load_site(config)
     stop = stop_event(at_end_of_input=stop_at_eof)
+    if not stop_at_eof:  # otherwise `segwatch site` said it
+        warn_without_destination(settings)
     engine = state_wiring.make_state_engine(settings)
     housekeeper = Housekeeper(wiring.make_housekeeping(settings, engine))
     parts: list[OutboxRunner | Housekeeper] = [*wiring.make_deliverers(settings, engine), housekeeper]

@@ -16,6 +16,7 @@ from tests.peers.processes import ServerProcess
 
 pytestmark = pytest.mark.slow
 
+NO_PACS = "no result goes to any PACS: the settings have no [[destinations]]"
 GPU_ALONE = ["CUDAExecutionProvider"]
 GPU_OR_CPU = ["CUDAExecutionProvider", "CPUExecutionProvider"]
 
@@ -99,6 +100,18 @@ def test_central_with_a_database_that_cannot_be_opened(make_central: Callable[..
     assert is_one_sentence(done.stderr), done.stderr
 
 
+@pytest.mark.parametrize("command", ["listen", "deliver"])
+def test_a_part_without_destinations_says_that_no_pacs_gets_results(
+    command: str, make_site: Callable[..., Site]
+) -> None:
+    site = make_site("clinic", {"state.url": "nonsense"})  # ends it at once
+    done = site.cli(command, "-c", site.settings)
+    assert "WARNING" in done.stderr
+    assert done.stderr.count(NO_PACS) == 1
+    supervised = site.cli(command, "-c", site.settings, "--stop-at-eof")
+    assert NO_PACS not in supervised.stderr
+
+
 def test_a_port_in_use_ends_the_site(make_site: Callable[..., Site], quick_model: str) -> None:
     site = make_site("clinic", {"model.manifest": quick_model})
     with closing(socket.create_server(("127.0.0.1", site.port))):
@@ -106,6 +119,7 @@ def test_a_port_in_use_ends_the_site(make_site: Callable[..., Site], quick_model
         status, output = ended(site.launch())
     assert status == 1
     assert f"segwatch: cannot listen on 127.0.0.1:{site.port}: Address already in use" in output
+    assert output.count(NO_PACS) == 1
     assert TRACEBACK not in output
     (port,) = [finding for finding in findings if finding["check"] == "port"]
     assert not port["ok"]

@@ -1,5 +1,7 @@
 """Settings: closed, frozen, anchored, secret."""
 
+import json
+import re
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ from segwatch.errors import SettingsError
 from segwatch.settings import CentralSettings, SiteSettings, kafka_password, load_settings
 from segwatch.settings_sections import SITE_SECRET_VARIABLE, KafkaSection
 from segwatch.settings_text import central_toml, settings_markdown, site_toml
+from segwatch.settings_words import PATTERN_WORDS
 
 
 def write(path: Path, text: str) -> Path:
@@ -55,7 +58,7 @@ def test_unknown_key_in_a_repeated_table_is_explained(tmp_path: Path) -> None:
         ('[site]\nid = "Not An Id"\n', "site.id"),
         ('[site]\nid = "a"\n[listener]\nport = 70000\n', "listener.port"),
         ('[site]\nid = "a"\n[listener]\nae_title = "SEVENTEEN LETTERS"\n', "listener.ae_title"),
-        ("", "site: Field required"),
+        ("", "site: is missing; write the table [site]"),
     ],
 )
 def test_a_bad_file_names_file_and_key(tmp_path: Path, text: str, words: str) -> None:
@@ -63,6 +66,100 @@ def test_a_bad_file_names_file_and_key(tmp_path: Path, text: str, words: str) ->
     with pytest.raises(SettingsError) as caught:
         load_settings(path, SiteSettings)
     assert "bad.toml" in str(caught.value)
+    assert words in str(caught.value)
+
+
+TITLE = "1 to 16 characters of ASCII, no backslash or control character, no space at either end"
+NAME = "characters of a-z, 0-9 and '-', the first no '-'"
+DESTINATION = {"name": '"pacs"', "ae_title": '"PACS"', "host": '"pacs"', "port": "104"}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            '[listener]\nae_title = "SEVENTEEN LETTERS"\n',
+            f'listener.ae_title: wanted is {TITLE}, not "SEVENTEEN LETTERS"',
+        ),
+        ("[listener]\nae_title = 7\n", "listener.ae_title: wanted is text in quotes, not 7"),
+        ('[listener]\nport = "dicom"\n', 'listener.port: wanted is a whole number without quotes, not "dicom"'),
+        ("[listener]\nport = 104.5\n", "listener.port: wanted is a whole number, not 104.5"),
+        ("[listener]\nport = true\n", "listener.port: wanted is a whole number, not true"),
+        ("[listener]\nport = 2024-01-02\n", "listener.port: wanted is a whole number, not 2024-01-02"),
+        ("[listener]\nport = 70000\n", "listener.port: wanted is a number less than or equal to 65535, not 70000"),
+        ("[listener.stow]\nport = [104, 105]\n", "listener.stow.port: wanted is a whole number, not a list of 2"),
+        ('[listener]\nquiet_seconds = "5"\n', 'listener.quiet_seconds: wanted is a number without quotes, not "5"'),
+        ("[listener]\nquiet_seconds = 0\n", "listener.quiet_seconds: wanted is a number greater than 0, not 0"),
+        ("[listener]\nfast_intake = 1\n", "listener.fast_intake: wanted is true or false, not 1"),
+        ('[listener]\nfast_intake = "no"\n', 'fast_intake: wanted is true or false without quotes, not "no"'),
+        ('[listener]\nstorage_classes = "CT"\n', 'listener.storage_classes: wanted is a list, [...], not "CT"'),
+        ("[model]\nmanifest = 2024-01-02\n", "model.manifest: wanted is text in quotes, not 2024-01-02"),
+        ("destinations = 2024-01-02\n", "destinations.0.name: is missing"),
+        ("listener = 5\n", "listener: wanted is a table, not 5"),
+        (f'[log]\nlevel = "{"x" * 100}"\n', "or 'ERROR', not \"" + "x" * 39 + "..."),
+        ("[state]\nurl = 5\n", "state.url: wanted is text in quotes"),
+    ],
+)
+def test_a_bad_value_is_told_in_words(tmp_path: Path, text: str, words: str) -> None:
+    path = write(tmp_path / "s.toml", f'site = {{ id = "a" }}\n{text}')
+    with pytest.raises(SettingsError) as caught:
+        load_settings(path, SiteSettings)
+    assert words in str(caught.value).splitlines()[1] + "\n"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("name", '"PACS 1"', f'wanted is 1 to 32 {NAME}, not "PACS 1"'),
+        ("ae_title", r'"A\\B"', rf'wanted is {TITLE}, not "A\\B"'),
+        ("port", None, "is missing; TCP port."),
+        ("host", '""', "wanted is at least 1 characters"),
+    ],
+)
+def test_a_bad_value_of_a_destination_is_told_in_words(tmp_path: Path, key: str, value: str | None, words: str) -> None:
+    rows = {**DESTINATION, key: value}
+    table = "".join(f"{name} = {row}\n" for name, row in rows.items() if row is not None)
+    path = write(tmp_path / "s.toml", f'[site]\nid = "a"\n[[destinations]]\n{table}')
+    with pytest.raises(SettingsError) as caught:
+        load_settings(path, SiteSettings)
+    assert f"destinations.0.{key}: {words}" in str(caught.value)
+
+
+@pytest.mark.parametrize("section", [SiteSettings, CentralSettings])
+def test_every_pattern_of_the_settings_has_words(section: type[SiteSettings | CentralSettings]) -> None:
+    patterns = set(re.findall(r'"pattern": (".*?")(?:,|})', json.dumps(section.model_json_schema())))
+    assert {json.loads(pattern) for pattern in patterns} == (set(PATTERN_WORDS) if section is SiteSettings else set())
+
+
+def test_a_confidential_value_is_not_shown(tmp_path: Path) -> None:
+    path = write(tmp_path / "s.toml", '[site]\nid = "a"\nsecret_file = 20260101\n[state]\nurl = ["word"]\n')
+    with pytest.raises(SettingsError) as caught:
+        load_settings(path, SiteSettings)
+    assert "site.secret_file: wanted is text in quotes\n" in str(caught.value)
+    assert "word" not in str(caught.value)
+    assert "20260101" not in str(caught.value)
+
+
+def test_whole_numbers_may_be_written_with_an_exponent(tmp_path: Path) -> None:
+    path = write(tmp_path / "s.toml", '[site]\nid = "a"\n[spool]\nminimum_free_bytes = 1e9\nretention_hours = 6\n')
+    assert load_settings(path, SiteSettings).spool.minimum_free_bytes == 10**9
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            "[listener]\n",
+            "[listener] is there already (at line 5, column 10): put the keys of the second into the first",
+        ),
+        ("[listener.tls]\n", "[listener.tls] is there already (at line 5, column 14): put the keys"),
+        ("port = 1\nport = 2\n", "this key is there already (at line 6, column 9)"),
+    ],
+)
+def test_a_table_that_is_appended_a_second_time_gets_a_hint(tmp_path: Path, text: str, words: str) -> None:
+    path = write(tmp_path / "s.toml", f'[site]\nid = "a"\n[listener]\n[listener.tls]\n{text}')
+    with pytest.raises(SettingsError, match=r"not valid TOML: ") as caught:
+        load_settings(path, SiteSettings)
     assert words in str(caught.value)
 
 
