@@ -38,6 +38,12 @@ class AssociationReport:
     """How often each DIMSE status other than Success was answered to C-STORE."""
     resent_keys: frozenset[str] = frozenset()
     """Series of which everything that came was here already."""
+    is_encrypted: bool = False
+    """Whether it came over TLS."""
+    refused_contexts: int = 0
+    """How many presentation contexts were refused while it was accepted."""
+    refused_classes: tuple[str, ...] = ()
+    """Names of SOP classes of some of these."""
     rejection: Rejection | None = None
     """What the peer was told, when the association was rejected."""
     comment: str = ""

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from dicom_listener.association_report import AssociationReport
+from dicom_listener.association_report import AssociationEnd, AssociationReport
 from dicom_listener.series_report import SeriesReport
 
 LOGGER = logging.getLogger(__name__)
@@ -19,8 +19,8 @@ OUTCOMES = ("stored", "duplicate", "conflict", "refused", "failed")
 """What `AssociationReport.counts` counts."""
 
 
-def log_association(report: AssociationReport) -> None:
-    """Log the end of an association."""
+def log_association(report: AssociationReport, *, is_due: bool = True) -> None:
+    """Log the end of an association; a rejection is a warning where `is_due`, which bounds how often."""
     fields = association_fields(report)
     statuses = ",".join(f"{status}:{count}" for status, count in fields["statuses"].items())
     parts = [
@@ -28,13 +28,17 @@ def log_association(report: AssociationReport) -> None:
         f"address={report.address}",
         f"called={fields['called'] or '-'}",
         f"seconds={report.seconds:.1f}",
+        f"tls={'yes' if report.is_encrypted else 'no'}",
         f"bytes={report.bytes}",
+        *([f"refused_contexts={report.refused_contexts}"] if report.refused_contexts else []),
+        *([f"refused_classes={','.join(report.refused_classes)}"] if report.refused_classes else []),
         *([f"statuses={statuses}"] if statuses else []),
         *([f"reason={report.rejection.reason}"] if report.rejection else []),
         *([f'comment="{report.comment}"'] if report.comment else []),
         *([f"{name}={count}" for name, count in sorted(report.counts.items()) if count] or ["no instances"]),
     ]
-    log_event(logging.INFO, f"association {report.end}: {' '.join(parts)}", fields)
+    level = logging.WARNING if report.end is AssociationEnd.REJECTED and is_due else logging.INFO
+    log_event(level, f"association {report.end}: {' '.join(parts)}", fields)
 
 
 def association_fields(report: AssociationReport) -> dict[str, Any]:
@@ -47,7 +51,10 @@ def association_fields(report: AssociationReport) -> dict[str, Any]:
         "called": printable(report.called_ae_title),
         "address": report.address,
         "seconds": round(report.seconds, 3),
+        "tls": report.is_encrypted,
         "bytes": report.bytes,
+        "refused_contexts": report.refused_contexts,
+        "refused_classes": list(report.refused_classes),
         "series_count": len(report.series_keys),
         **{outcome: report.counts.get(outcome, 0) for outcome in OUTCOMES},
         "statuses": {f"{status:04X}": count for status, count in sorted(report.statuses.items())},

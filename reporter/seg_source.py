@@ -10,6 +10,7 @@ from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import CTImageStorage
 
+from dicom_listener.series import series_key
 from inference.read_headers import quiet_pydicom
 from reporter.errors import SegBuildError
 from reporter.raw_elements import raw_numbers, raw_text, raw_unsigned, tag_of
@@ -134,4 +135,5 @@ def _require_one_series(ordered: Sequence[Dataset]) -> None:
         raise SegBuildError(f"the source slices have {len(sizes)} different sizes")
     frames = {raw_text(h, "FrameOfReferenceUID") for h in ordered}
     if len(frames) != 1:
-        _log.warning("%d Frame of Reference UIDs in one series; the result carries the first slice's", len(frames))
+        text = "series %s: %d Frame of Reference UIDs in one series; the result carries the first slice's"
+        _log.warning(text, series_key(*next(iter(series))), len(frames))

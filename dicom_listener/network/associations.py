@@ -34,6 +34,7 @@ from dicom_listener.network.fast_intake import make_fast
 from dicom_listener.network.fast_negotiation import SharedContexts
 from dicom_listener.network.negotiation import Negotiation
 from dicom_listener.network.open_connections import Connection, OpenConnections
+from dicom_listener.network.refused_contexts import refused_contexts
 from dicom_listener.network.tls import HandshakeError, shake_hands, wrap
 from dicom_listener.network.wrong_protocol import SeldomTold, recognise
 from dicom_listener.receiving.receivers import Receivers
@@ -88,6 +89,7 @@ class ListenerServer(ThreadedAssociationServer):
         self._collect_at = 0.0
         self._seldom, self._telling = SeldomTold(), threading.Lock()
         self._exhausted = SeldomTold()
+        self._rejections = SeldomTold()
         super().__init__(*args, **kwargs)
         if room.is_fast:
             self.contexts = SharedContexts(self.contexts)
@@ -138,6 +140,13 @@ class ListenerServer(ThreadedAssociationServer):
         if is_due:
             LOGGER.warning("connection closed: address=%s: %s", address, spoken.value)
 
+    def is_rejection_due(self, report: AssociationReport) -> bool:
+        """Whether a rejection is told loudly: once a minute for an address and a reason; for any thread."""
+        if report.rejection is None:
+            return False
+        with self._telling:
+            return self._rejections.is_due(f"{report.address} {report.rejection.reason}", time.monotonic())
+
     def handle_error(self, _request: object, _address: object) -> None:
         """Called by socketserver for what a handler raised; its own version prints a traceback."""
         error = sys.exc_info()[1]
@@ -164,7 +173,7 @@ class ConnectionHandler(RequestHandler):
             association.join()
             assert connection.tally is not None  # noqa: S101 (made with the association)
             report = _report(association, connection.tally, connection)
-            log_association(report)
+            log_association(report, is_due=server.is_rejection_due(report))
             room.on_association_end(report)
         finally:
             server.shutdown_request(self.request)
@@ -241,6 +250,7 @@ def _report(association: Association, tally: Tally, connection: Connection) -> A
     elif association.is_released:
         end = AssociationEnd.RELEASED
     requested = association.requestor.primitive
+    n_refused, refused_classes = refused_contexts(association)
     return AssociationReport(
         end=end,
         calling_ae_title=association.requestor.ae_title.strip(),
@@ -252,6 +262,9 @@ def _report(association: Association, tally: Tally, connection: Connection) -> A
         series_keys=frozenset(tally.series_keys),
         statuses=dict(tally.statuses),
         resent_keys=frozenset(tally.series_keys - tally.grown_keys),
+        is_encrypted=isinstance(connection.socket, ssl.SSLSocket),
+        refused_contexts=n_refused,
+        refused_classes=refused_classes,
         rejection=_rejection(association),
         comment=connection.comment,
     )

@@ -35,7 +35,7 @@ from dicom_listener.network.bounded_association import AssociationBounds
 from dicom_listener.network.bounded_messages import INVALID_PDU
 from dicom_listener.network.bounded_socket import CLOSING, MAXIMUM_PDU_BYTES, BoundedSocket, MonotonicTimer
 from dicom_listener.network.connection_loan import ConnectionLoan, Lend, Urgency
-from dicom_listener.network.fast_negotiation import Sifted, sift
+from dicom_listener.network.fast_negotiation import RefusedContext, Sifted, sift
 from dicom_listener.network.waking import ActivityGate, WakingQueue
 from dicom_listener.receiving.accepted_context import AcceptedContext
 from dicom_listener.receiving.messages import HandOver, Return
@@ -68,6 +68,8 @@ class FastProvider(DULServiceProvider):
         self._make_stores = make_stores
         self._stores: PlainStores | None = None
         self._sifted: Sifted | None = None
+        self.taken_out: tuple[RefusedContext, ...] = ()
+        """Presentation contexts that were refused without pynetdicom, once the association is accepted."""
         self._is_taking = False
         self._was_quiet = False
         """Whether the last turn changed nothing that the association's loop could see."""
@@ -154,6 +156,7 @@ class FastProvider(DULServiceProvider):
         """Encode and send a PDU."""
         if isinstance(pdu, A_ASSOCIATE_AC) and self._sifted is not None:
             self._sifted.complete(pdu)
+            self.taken_out = self._sifted.refused
         super()._send(pdu)
 
     def _is_transport_event(self) -> bool:

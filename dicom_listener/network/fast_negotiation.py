@@ -41,6 +41,7 @@ class RefusedContext:
     context_id: int
     transfer_syntax: bytes
     """Not significant (PS3.8 section 9.3.3.2); pynetdicom names the first that was proposed."""
+    abstract_syntax: str
     result: int = _ABSTRACT_SYNTAX_NOT_SUPPORTED
 
     def __len__(self) -> int:
@@ -106,7 +107,7 @@ def _refused(request: bytes, start: int, end: int, offered: Collection[bytes]) -
         (abstract if kind == _ABSTRACT_SYNTAX else transfer).append(name)
     if context_id % 2 == 0 or len(abstract) != 1 or not transfer or abstract[0] in offered:
         return None
-    return RefusedContext(context_id, transfer[0])
+    return RefusedContext(context_id, transfer[0], abstract[0].decode("ascii"))
 
 
 def _items(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, int]]:

@@ -141,7 +141,7 @@ class StorageScp:
             LOGGER.log(level, "TLS: %s", found.text)
         for port in ports:
             port.start()
-            titles = ",".join((self._ae_title, *settings.further_ae_titles))
+            titles = ",".join(dict.fromkeys((self._ae_title, *settings.further_ae_titles)))
             LOGGER.info(
                 "listening: ae_title=%s port=%d tls=%s", titles, port.number, "yes" if port.speaks_tls else "no"
             )

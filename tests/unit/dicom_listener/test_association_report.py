@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, ImplicitVRLittleEndian, MRImageStorage
+from pynetdicom import AE, build_context
 
 from dicom_listener.association_report import AssociationEnd, AssociationReport, ConnectionRefusal, Connections
 from dicom_listener.network.scp import ScpSettings, StorageScp
@@ -123,3 +125,21 @@ def test_series_of_which_nothing_new_came_are_told(reporting: Callable[..., Repo
     assert report.counts == {"stored": 1, "duplicate": 1}
     assert len(report.series_keys) == 2
     assert len(report.resent_keys) == 1
+
+
+@pytest.mark.parametrize("fast_intake", [True, False])
+def test_refused_presentation_contexts_are_counted_and_named(
+    fast_intake: bool, reporting: Callable[..., Reporting]
+) -> None:
+    listener = reporting(ScpSettings(fast_intake=fast_intake, transfer_syntaxes=(ExplicitVRLittleEndian,)))
+    contexts = [
+        build_context(one, ExplicitVRLittleEndian) for one in (CTImageStorage, MRImageStorage, "1.2.840.99999.1")
+    ]
+    contexts.append(build_context(CTImageStorage, ImplicitVRLittleEndian))
+    association = AE("PACS").associate(LOOPBACK, listener.scp.port, contexts=contexts, ae_title="SEGWATCH")
+    association.release()
+    report = listener.reports.get(timeout=PATIENCE)
+    assert report.refused_contexts == 3
+    assert report.refused_classes[0] == "CTImageStorage(transfer-syntaxes)"
+    assert set(report.refused_classes[1:]) == {"MRImageStorage", "unknown"}
+    assert not report.is_encrypted

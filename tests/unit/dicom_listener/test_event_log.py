@@ -22,6 +22,9 @@ RELEASED = AssociationReport(
     counts={"stored": 2, "refused": 1},
     series_keys=frozenset({"a" * 32}),
     statuses={0xA900: 1},
+    is_encrypted=True,
+    refused_contexts=7,
+    refused_classes=("MRImageStorage", "unknown"),
 )
 REJECTED = AssociationReport(
     end=AssociationEnd.REJECTED,
@@ -47,7 +50,8 @@ def test_an_association_that_stored_something(caplog: pytest.LogCaptureFixture) 
     log_association(RELEASED)
     text, fields = logged(caplog)
     assert text == (
-        "association released: calling=PACS address=10.0.0.7 called=SEGWATCH seconds=1.2 bytes=2048 "
+        "association released: calling=PACS address=10.0.0.7 called=SEGWATCH seconds=1.2 tls=yes bytes=2048 "
+        "refused_contexts=7 refused_classes=MRImageStorage,unknown "
         "statuses=A900:1 refused=1 stored=2"
     )
     assert fields == {
@@ -57,7 +61,10 @@ def test_an_association_that_stored_something(caplog: pytest.LogCaptureFixture) 
         "called": "SEGWATCH",
         "address": "10.0.0.7",
         "seconds": 1.235,
+        "tls": True,
         "bytes": 2048,
+        "refused_contexts": 7,
+        "refused_classes": ["MRImageStorage", "unknown"],
         "series_count": 1,
         "stored": 2,
         "duplicate": 0,
@@ -77,12 +84,20 @@ def test_a_rejected_one_says_why_and_cannot_forge_a_line(caplog: pytest.LogCaptu
     log_association(REJECTED)
     text, fields = logged(caplog)
     assert text == (
-        "association rejected: calling=EVIL?association released address=10.0.0.8 called=- seconds=0.0 bytes=0 "
+        "association rejected: calling=EVIL?association released address=10.0.0.8 called=- seconds=0.0 tls=no bytes=0 "
         "reason=called-ae-title-not-recognized no instances"
     )
     assert fields["calling"] == "EVIL?association released"
     reasons = [fields[f"reject_{name}"] for name in ("result", "source", "reason")]
     assert reasons == ["rejected-permanent", "service-user", "called-ae-title-not-recognized"]
+
+
+def test_rejections_are_warnings_as_long_as_they_are_seldom(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    log_association(REJECTED)
+    log_association(REJECTED, is_due=False)
+    log_association(RELEASED)
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO", "INFO"]
 
 
 def test_a_complete_series(caplog: pytest.LogCaptureFixture) -> None:

@@ -139,6 +139,20 @@ def test_the_log_says_more_than_the_peer_is_told(
     assert 'reason=calling-ae-title-not-recognized comment="a peer has this AE title, but not this address"' in line
 
 
+def test_rejections_are_warnings_once_a_minute_for_each_address_and_reason(
+    listeners: Callable[..., Listener], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="dicom_listener")
+    listener = listeners(ScpSettings(require_called_ae_title=True, peers=(Peer("PACS", ("192.0.2.1",)),)))
+    for _ in range(2):
+        assert listener.associate(called="NOBODY", calling="OTHER").is_rejected
+    assert listener.associate().is_rejected
+    listener.scp.stop()
+    lines = [one for one in caplog.records if one.getMessage().startswith("association rejected")]
+    levels = sorted((one.levelname, "reason=called" in one.getMessage()) for one in lines)
+    assert levels == [("INFO", True), ("WARNING", False), ("WARNING", True)]
+
+
 def test_a_judge_that_fails_lets_nobody_in(
     listener: Listener, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydicom import dcmread
 from pydicom.dataset import Dataset, FileDataset
 
+from dicom_listener.series import series_key
 from reporter.errors import SegBuildError
 from reporter.seg import build_seg
 from reporter.seg_check import check_seg
@@ -140,3 +142,15 @@ def test_the_mask_is_left_as_it_is(tmp_path: Path) -> None:
     before = case.segmentation.mask.copy()
     build_seg(case.volume, case.segmentation, case.paths, IDENTITY)
     assert np.array_equal(case.segmentation.mask, before)  # highdicom scales in place
+
+
+def test_differing_frames_of_reference_are_told_with_the_key_of_the_series(
+    case: SegCase, caplog: pytest.LogCaptureFixture
+) -> None:
+    header = dcmread(case.paths[0])
+    header.FrameOfReferenceUID = "1.2.3.4"
+    header.save_as(case.paths[0])
+    read_source_series(case.paths, case.volume.sop_instance_uids)
+    (line,) = caplog.messages
+    assert series_key(header.StudyInstanceUID, header.SeriesInstanceUID) in line
+    assert header.SeriesInstanceUID not in line
