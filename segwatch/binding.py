@@ -2,6 +2,7 @@
 
 import socket
 
+from dicom_listener.bind_errors import cure
 from segwatch.errors import UsageError
 
 _LOOPBACK = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (compared with, not bound)
@@ -37,4 +38,4 @@ def refuse_address(error: OSError, host: str, port: int, keys: tuple[str, str], 
         by: who has it, where that is known.
     """
     reason = error.strerror or type(error).__name__
-    return UsageError(f"{host}:{port}: {reason}{by and f' by {by}'}; choose another {keys[1]} or {keys[0]}")
+    return UsageError(f"{host}:{port}: {reason}{by and f' by {by}'}; {cure(error, host=keys[0], port=keys[1])}")

@@ -1,6 +1,7 @@
 """Serves the metrics and the health of one process by HTTP: GET /metrics and GET /healthz, nothing else.
 
-It knows no room: any process of Segwatch can hand it a registry and a function that tells its health.
+It knows nothing of what is measured: any process of Segwatch can hand it a registry and a function that tells its
+health.
 """
 
 import logging
@@ -18,6 +19,7 @@ from typing import Any, cast
 
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry, disable_created_metrics, generate_latest
 
+from dicom_listener.bind_errors import cure
 from segwatch.errors import SettingsError
 
 LOGGER = logging.getLogger(__name__)
@@ -65,9 +67,7 @@ class MetricsEndpoint:
         try:
             self._server = _Server(self._address, self._registry, self._health)
         except OSError as error:
-            hint = "choose another metrics.port or stop the program that uses it"
-            if isinstance(error, socket.gaierror):
-                hint = "metrics.host must be an address of this machine"
+            hint = cure(error, host="metrics.host", port="metrics.port")
             raise SettingsError(f"cannot serve metrics on {host}:{port}: {error.strerror}; {hint}") from error
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.1}, name="metrics", daemon=True

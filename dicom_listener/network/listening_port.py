@@ -1,6 +1,5 @@
 """`ListeningPort`: a bound TCP port with the thread of its accept loop."""
 
-import socket
 import threading
 from collections.abc import Callable
 from socketserver import BaseServer
@@ -8,6 +7,7 @@ from socketserver import BaseServer
 from pynetdicom import AE
 from pynetdicom.association import Association
 
+from dicom_listener.bind_errors import cure
 from dicom_listener.errors import PortError
 from dicom_listener.network.associations import ListenerServer
 
@@ -34,10 +34,7 @@ class ListeningPort:
             self._server = make_server((host, port))
         except (OSError, OverflowError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-            hint = "choose another port or stop the program that uses it" if port else "check the address"
-            if isinstance(error, socket.gaierror):
-                hint = "the host must be an address of this machine"
-            raise PortError(f"cannot listen on {host or 'every address'}:{port}: {reason}; {hint}") from error
+            raise PortError(f"cannot listen on {host or 'every address'}:{port}: {reason}; {cure(error)}") from error
         self._thread: threading.Thread | None = None
 
     @property

@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -201,7 +202,8 @@ class Receivers:
             self._starter.start(theirs)
             channel.send(self._settings)
         except OSError as error:
-            LOGGER.error("a process that receives instances was not started: %s", error.strerror or error)
+            reason = error.strerror or error
+            LOGGER.error("a process that receives instances was not started: %s: %s", sys.executable, reason)
             channel.close()
             return None
         finally:

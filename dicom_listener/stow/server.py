@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import uvicorn
 
+from dicom_listener.bind_errors import cure
 from dicom_listener.errors import PortError, in_short
 from dicom_listener.store_service import StoreService
 from dicom_listener.stow.app import StowApp
@@ -150,7 +151,7 @@ class StowServer:
                 raise
         except (OSError, OverflowError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-            hint = "choose another listener.stow.port or listener.stow.host"
+            hint = cure(error, host="listener.stow.host", port="listener.stow.port")
             raise PortError(f"cannot listen on {host}:{port} for STOW-RS: {reason}; {hint}") from error
         listener.maximum_connections = self._settings.limits.maximum_connections
         listener.maximum_connections_per_address = self._settings.limits.maximum_connections_per_address
