@@ -4,7 +4,6 @@ from dicom_listener.network.scp import ScpSettings
 from dicom_listener.network.storage_classes import sop_class_uid
 from dicom_listener.network.tls import TlsProfile, TlsSettings
 from dicom_listener.peers import Peer
-from segwatch.errors import SettingsError
 from segwatch.settings import SiteSettings
 
 
@@ -25,15 +24,12 @@ def make_tls(settings: SiteSettings) -> TlsSettings | None:
 
 
 def make_sop_classes(settings: SiteSettings) -> tuple[str, ...]:
-    """UIDs of the storage SOP classes that are accepted. Raises `SettingsError` for a name that is none."""
-    try:
-        return tuple(dict.fromkeys(map(sop_class_uid, settings.listener.storage_classes)))
-    except ValueError as error:
-        raise SettingsError(f"listener.storage_classes: {error}") from error
+    """UIDs of the storage SOP classes that are accepted."""
+    return tuple(dict.fromkeys(map(sop_class_uid, settings.listener.storage_classes)))
 
 
 def make_scp_settings(settings: SiteSettings) -> ScpSettings:
-    """How the listener negotiates, and its limits. Raises `SettingsError`."""
+    """How the listener negotiates, and its limits."""
     listener = settings.listener
     return ScpSettings(
         sop_classes=make_sop_classes(settings),

@@ -86,8 +86,8 @@ def running_listener(
         PortError: a port is taken.
         SpoolError: the spool cannot be used, or another listener uses it.
         StowSettingsError: STOW-RS cannot be run with these settings.
-        SettingsError: the port of the metrics is taken, the opt-out list cannot be used, or a name of a storage class
-            or of a set of rules is none.
+        SettingsError: the port of the metrics is taken, the opt-out list cannot be used, or a name of a set of
+            rules is none.
         TlsError: certificate, key or trusted certificates cannot be used.
     """
     spool, listener = make_spool(settings), settings.listener

@@ -193,6 +193,17 @@ class ListenerSection(Section):
     ae_titles: tuple[AeTitleSection, ...] = ()
     tls: TlsSection = TlsSection()
 
+    @field_validator("storage_classes")
+    @classmethod
+    def _known_classes(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if value != cls.model_fields["storage_classes"].default:
+            # not at the top: pydicom takes longer to import than most commands to run
+            from dicom_listener.network.storage_classes import sop_class_uid  # noqa: PLC0415
+
+            for name in value:
+                sop_class_uid(name)
+        return value
+
     @field_validator("ae_titles")
     @classmethod
     def _distinct_titles(cls, value: tuple[AeTitleSection, ...]) -> tuple[AeTitleSection, ...]:

@@ -234,6 +234,18 @@ def test_receivers_that_cannot_start_are_told_at_the_start(
         listeners()
 
 
+def test_an_interpreter_that_cannot_be_run_is_named(
+    listeners: Callable[..., Listener],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setattr("sys.executable", str(tmp_path / "no-python"))
+    with pytest.raises(ReceiverError, match="do not start"):
+        listeners()
+    assert f"was not started: {tmp_path / 'no-python'}: No such file or directory" in caplog.text
+
+
 def test_a_peer_that_is_gone_before_it_is_answered_ends_only_itself(elsewhere: Listener) -> None:
     with Peer(elsewhere.scp.port) as peer:
         peer.associate()

@@ -9,7 +9,7 @@ import pytest
 from dicom_listener.errors import TlsError
 from dicom_listener.network.scp import StorageScp
 from dicom_listener.spool.spool import Spool
-from segwatch.errors import SettingsError, UsageError
+from segwatch.errors import UsageError
 from segwatch.findings import Caution
 from segwatch.listener_settings import make_scp_settings
 from segwatch.network_check import check_descriptors, check_tls
@@ -138,12 +138,6 @@ def test_a_key_that_cannot_be_read_is_named(authority: Authority, tmp_path: Path
     identity.key.symlink_to(tmp_path / "nowhere")
     with pytest.raises(TlsError, match=f"{identity.key}: No such file"):
         check_tls(settings)
-
-
-def test_an_unknown_storage_class_is_wrong(tmp_path: Path) -> None:
-    settings = settings_with(tmp_path, None, more='storage_classes = ["CTImage"]\n')
-    with pytest.raises(SettingsError, match=r"listener\.storage_classes"):
-        check_port(settings)
 
 
 def test_only_tls_leaves_the_plain_port_closed(authority: Authority, tmp_path: Path) -> None:

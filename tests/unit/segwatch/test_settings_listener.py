@@ -124,9 +124,8 @@ def test_an_ae_title_has_its_own_rules(tmp_path: Path) -> None:
     ],
 )
 def test_an_unknown_storage_class_is_told_with_the_nearest(tmp_path: Path, name: str, hint: str) -> None:
-    settings = load(tmp_path, f'[listener]\nstorage_classes = ["{name}"]\n')
     with pytest.raises(SettingsError, match=rf"listener\.storage_classes: .*({hint})"):
-        make_scp_settings(settings)
+        load(tmp_path, f'[listener]\nstorage_classes = ["{name}"]\n')
 
 
 def test_storage_classes_are_those_that_can_be_sent() -> None:
