@@ -133,19 +133,32 @@ def _check_regular(positions: NDArray[np.float64], along: NDArray[np.float64], n
     tilt = _tilt_degrees(positions, normal)
     tilted = tilt > TILT_TOLERANCE_DEGREES
     if tilted and missing:
-        detail = f"the stack is tilted by {tilt:.1f} degrees and about {missing} slices are missing"
+        detail = f"the stack is tilted by {tilt:.1f} degrees and {_missing(missing)}"
         raise _reject(RejectionReason.TILT_AND_MISSING_SLICES, detail)
     if tilted:
         detail = f"the stack is tilted by {tilt:.1f} degrees against its normal; send a tilt-corrected reconstruction"
         raise _reject(RejectionReason.GANTRY_TILT, detail)
     if missing:
-        detail = f"about {missing} slices are missing between {len(along)} slices {usual:.4g} mm apart; send them again"
+        detail = f"{_missing(missing)} among {len(along)} slices {usual:.4g} mm apart, {_where(gaps, along, usual)}"
+        detail += "; send them again"
         raise _reject(RejectionReason.MISSING_SLICES, detail)
     grid, step = np.linspace(along[0], along[-1], len(along), retstep=True)
     off_grid = np.abs(along - grid).max() > GRID_TOLERANCE * step
     if off_grid or np.abs(gaps - step).max() > max(SPACING_TOLERANCE * step, SPACING_TOLERANCE_MM):
         detail = f"slice distances vary between {gaps.min():.4g} and {gaps.max():.4g} mm"
         raise _reject(RejectionReason.IRREGULAR_SPACING, f"{detail}; send a reconstruction of constant spacing")
+
+
+def _missing(number: int) -> str:
+    return "1 slice is missing" if number == 1 else f"about {number} slices are missing"
+
+
+def _where(gaps: NDArray[np.float64], along: NDArray[np.float64], usual: float) -> str:
+    """The first gap, by its ends along the stack's normal in mm, and whether there are more."""
+    found = np.flatnonzero(gaps >= MISSING_SLICE_FACTOR * usual)
+    first = int(found[0])
+    more = ", and elsewhere" if len(found) > 1 else ""
+    return f"between {along[first]:.4g} and {along[first + 1]:.4g} mm along the normal of the stack{more}"
 
 
 def _tilt_degrees(positions: NDArray[np.float64], normal: NDArray[np.float64]) -> float:

@@ -14,7 +14,7 @@ from dicom_listener.spool.shelf import instance_path
 from dicom_listener.spool.spool import Spool
 from dicom_listener.state import SeriesProgress, SeriesRow
 from dicom_listener.state import SeriesState as ReceptionState
-from inference.jobs import Job, JobQueue
+from inference.jobs import Job, JobQueue, JobState
 from reporter import outbox
 from segwatch.acts import Act, ActKind, keep_act
 from segwatch.database import erase_traces
@@ -145,6 +145,8 @@ class SeriesActs:
 
     def _withdraw(self, connection: Connection, row: SeriesRow, reason: str, detail: str, now: float) -> None:
         for job in self.queue.find(connection, row.series_key):
+            if job.series_version != row.version and job.state is JobState.REJECTED:
+                continue  # an earlier version keeps the reason for which it could not be segmented
             self.queue.withdraw(connection, job.id, reason=reason, detail=detail, now=now)
 
     def _next_version(self, connection: Connection, row: SeriesRow, now: float) -> ReceivedSeries:

@@ -160,7 +160,10 @@ def _waiting(item: OutboxItem) -> str:
 def _why(route: Route | None) -> tuple[str | None, str | None]:
     if route is None or not route.reasons:
         return None, None
-    return ", ".join(reason.name for reason in route.reasons), "; ".join(reason.detail for reason in route.reasons)
+    names = ", ".join(reason.name for reason in route.reasons)
+    if len(route.reasons) == 1:
+        return names, route.reasons[0].detail
+    return names, "; ".join(f"{reason.name}: {reason.detail}" for reason in route.reasons)
 
 
 _OF_ROUTE = {

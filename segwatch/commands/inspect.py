@@ -79,7 +79,7 @@ def lookup(
         "version": item.run.series_version,
         "generation": item.run.generation,
         "sent_by": row.calling_ae_title,
-        "received_at": local_time(row.first_at),
+        "received_at": utc_time(row.first_at),
     }
     if as_json:
         print_json(found)
@@ -105,7 +105,7 @@ def _print_found_series(found: SeriesFound, *, as_json: bool) -> None:
             {
                 "version": status.version,
                 "sent_by": version.sent_by,
-                "received_at": local_time(status.received_at),
+                "received_at": utc_time(status.received_at),
                 "instances": status.instances,
                 "state": status.state.value,
                 **({"rules": version.rules} if version.rules else {}),
@@ -120,9 +120,9 @@ def _print_fields(fields: Mapping[str, object]) -> None:
         console.print(f"{name.replace('_', ' '):<20} {escape(str(value))}")
 
 
-def local_time(seconds: float | None) -> str:
-    """Unix time as local date and time."""
-    return "" if seconds is None else time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
+def utc_time(seconds: float | None) -> str:
+    """Unix time as in the log: UTC, to the second."""
+    return "" if seconds is None else time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
 def _print_series(series: tuple[SeriesStatus, ...], total: int) -> None:
@@ -132,14 +132,13 @@ def _print_series(series: tuple[SeriesStatus, ...], total: int) -> None:
     for one in series:
         name = one.key[:SHOWN_KEY] + (f" v{one.version}" if one.version > 1 else "")
         late = f" + {one.late_instances} late" if one.late_instances else ""
-        table.add_row(
-            name, one.state.value, f"{one.instances}{late}", local_time(one.received_at), escape(_remarks(one))
-        )
+        table.add_row(name, one.state.value, f"{one.instances}{late}", utc_time(one.received_at), escape(_remarks(one)))
     print_table(table)
 
 
 def _remarks(one: SeriesStatus) -> str:
-    parts = [": ".join(part for part in (one.reason, one.detail) if part)]
+    is_named = one.reason is not None and ", " in one.reason  # several: each sentence stands behind its own name
+    parts = [": ".join(part for part in ("" if is_named else one.reason, one.detail) if part)]
     if one.waiting_for:
         parts.append("waits for " + ", ".join(one.waiting_for))
     if one.expected_instances is not None and one.instances < one.expected_instances and one.ended_by is not None:
@@ -170,14 +169,14 @@ def _outbox_cells(row: DestinationSummary) -> tuple[str, ...]:
         str(row.waiting),
         str(row.blocked),
         str(row.done),
-        local_time(row.oldest_open_at),
-        local_time(row.next_attempt_at) if row.waiting or row.blocked else "",
+        utc_time(row.oldest_open_at),
+        utc_time(row.next_attempt_at) if row.waiting or row.blocked else "",
         escape(row.last_error or ""),
     )
 
 
 def _print_spool(usage: SpoolUsage) -> None:
-    oldest = f", oldest from {local_time(usage.oldest_at)}" if usage.oldest_at is not None else ""
+    oldest = f", oldest from {utc_time(usage.oldest_at)}" if usage.oldest_at is not None else ""
     console.print(
         f"Spool: {usage.instances} instances of {usage.series} series, {usage.bytes / 1e6:.1f} MB{oldest}; "
         f"disk {usage.disk_used_share:.0%} full"

@@ -12,7 +12,7 @@ from dicom_listener.errors import UnreadableInstanceError
 from dicom_listener.spool.heads import read_head
 from segwatch import listener_wiring, state_wiring
 from segwatch.commands.console import SITE_FILE, SiteFile, console, print_table, site_settings
-from segwatch.commands.inspect import SHOWN_KEY, local_time
+from segwatch.commands.inspect import SHOWN_KEY, utc_time
 from segwatch.errors import UsageError
 from segwatch.opt_out import OptOutKind
 from segwatch.opt_out_acts import OptOutDesk, OptOutVerb
@@ -84,7 +84,7 @@ def list_entries(
                 act.entry.kind.value,
                 act.entry.key[:SHOWN_KEY],
                 act.verb.value,
-                local_time(act.at),
+                utc_time(act.at),
                 act.by,
                 act.reason,
             )
@@ -93,7 +93,7 @@ def list_entries(
         added = {act.entry: act for act in acts if act.verb is OptOutVerb.ADD}
         for entry in sorted(entries):
             known = added.get(entry)
-            who = (local_time(known.at), known.by, known.reason) if known else ("", "", "added on another host")
+            who = (utc_time(known.at), known.by, known.reason) if known else ("", "", "added on another host")
             table.add_row(entry.kind.value, entry.key[:SHOWN_KEY], "", *who)
     if table.row_count:
         print_table(table)

@@ -12,7 +12,7 @@ from inference.sql_queue import SqlJobQueue
 from segwatch import listener_wiring, state_wiring, wiring
 from segwatch.acts import find_acts
 from segwatch.commands.console import SITE_FILE, SiteFile, console, print_table, site_settings
-from segwatch.commands.inspect import SHOWN_KEY, local_time
+from segwatch.commands.inspect import SHOWN_KEY, utc_time
 from segwatch.series_acts import SeriesActs
 
 app = typer.Typer(
@@ -61,7 +61,7 @@ def history(config: SiteFile = SITE_FILE) -> None:
         acts = find_acts(connection)
     table = Table("when", "series", "act", "by", "why")
     for act in acts:
-        table.add_row(local_time(act.at), act.series_key[:SHOWN_KEY], act.kind.value, act.by, act.reason)
+        table.add_row(utc_time(act.at), act.series_key[:SHOWN_KEY], act.kind.value, act.by, act.reason)
     if acts:
         print_table(table)
     else:

@@ -175,3 +175,13 @@ def test_a_rejected_series_is_purged_after_the_same_time(site: SiteRoom, ct: lis
     site.worker(minimum_slices=1000).work_once()
     assert site.housekeeping().purge_due(NOW + RETENTION_S - 1) == []
     assert site.housekeeping().purge_due(NOW + RETENTION_S) == [key]
+
+
+def test_rejecting_a_version_leaves_the_reason_of_an_earlier_one(site: SiteRoom, ct: list[Path]) -> None:
+    key = site.receive(ct[:-3])
+    site.worker(minimum_slices=500).work_once()
+    site.receive(ct, version=2)
+    site.acts().reject(key, by="jane", reason="wrong protocol", now=NOW + 1)
+    first, second = status_of(site).series
+    assert (first.state, first.reason) == (SeriesState.REJECTED, "too_few_slices")
+    assert (second.state, second.reason) == (SeriesState.REJECTED, "rejected_by_person")
