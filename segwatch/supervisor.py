@@ -102,6 +102,7 @@ class Supervisor:
         timer.start()
 
     def _stop_all(self) -> None:
+        logger.info("stopping: %s", ", ".join(self._children))
         for child in self._children.values():
             if child.stdin is not None:
                 child.stdin.close()
@@ -115,3 +116,4 @@ class Supervisor:
                 )
                 child.kill()
                 child.wait()
+        logger.info("stopped")
