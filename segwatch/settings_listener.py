@@ -197,8 +197,8 @@ class ListenerSection(Section):
     @classmethod
     def _known_classes(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if value != cls.model_fields["storage_classes"].default:
-            # not at the top: pydicom takes longer to import than most commands to run
-            from dicom_listener.network.storage_classes import sop_class_uid  # noqa: PLC0415
+            # pydicom takes longer to import than most commands to run
+            from dicom_listener.network.storage_classes import sop_class_uid  # noqa: PLC0415 (only where it is needed)
 
             for name in value:
                 sop_class_uid(name)

@@ -45,10 +45,10 @@ def test_what_is_not_bound_together_does_not_clash(listener: dict[str, object]) 
         ("127.0.0.1", "127.0.0.2", False),
         ("0.0.0.0", "127.0.0.2", True),  # noqa: S104 (compared with, not bound)
         ("", "127.0.0.2", True),
-        ("", "0.0.0.0", True),  # noqa: S104
+        ("", "0.0.0.0", True),  # noqa: S104 (compared with)
         ("::", "127.0.0.1", True),
         ("::", "::1", True),
-        ("0.0.0.0", "::1", False),  # noqa: S104
+        ("0.0.0.0", "::1", False),  # noqa: S104 (compared with)
     ],
 )
 def test_addresses_that_overlap(one: str, other: str, *, clashes: bool) -> None:
