@@ -19,6 +19,10 @@ MAXIMUM_PDU = 131_072
 """Announced Maximum Length of what we receive, bytes."""
 REJECTED_PERMANENT = 1
 """Result of an A-ASSOCIATE-RJ (PS3.8 9.3.4)."""
+SERVICE_USER, SERVICE_PROVIDER_PRESENTATION = 1, 3
+"""Sources of an A-ASSOCIATE-RJ (PS3.8 table 9-21)."""
+NO_REASON, CALLING_NOT_RECOGNISED, CALLED_NOT_RECOGNISED = 1, 3, 7
+"""Reasons; those of the AE titles where the source is the service user."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +87,24 @@ def _why_not(association: Association, destination: Destination, connected: bool
     answer = association.acceptor.primitive
     if association.is_rejected and answer is not None:
         text = f"{where} rejected the association ({answer.result_str}; {answer.reason_str})"
-        if answer.result == REJECTED_PERMANENT:
-            return DeliveryRefusedError(f"{text}; register {destination.calling_ae_title} there")
-        return DeliveryError(text)
+        text += f"; {_cure(answer.result_source, answer.diagnostic, destination)}"
+        return DeliveryRefusedError(text) if answer.result == REJECTED_PERMANENT else DeliveryError(text)
     if association.rejected_contexts and not association.accepted_contexts:
         return DeliveryRefusedError(f"{where} accepts none of the proposed kinds of object")
     return DeliveryError(f"{where} took the connection and ended it; is it a DICOM node?")
+
+
+def _cure(source: int, reason: int, destination: Destination) -> str:
+    """Say what to do about an A-ASSOCIATE-RJ, by its source and reason (PS3.8 table 9-21)."""
+    if source == SERVICE_PROVIDER_PRESENTATION:
+        return "it is busy: try later"
+    if reason == NO_REASON:
+        return f"it does not say why: is {destination.calling_ae_title} registered there? otherwise try later"
+    if source == SERVICE_USER and reason == CALLING_NOT_RECOGNISED:
+        return f"register {destination.calling_ae_title} there"
+    if source == SERVICE_USER and reason == CALLED_NOT_RECOGNISED:
+        return f"its AE title is not {destination.ae_title}: take the one that is set there"
+    return "is it a DICOM node?"
 
 
 def echo(destination: Destination) -> None:
