@@ -1,4 +1,4 @@
-# make demo [CT=dir]   see the whole path work on this machine, with a generated chest CT or one of your own
+# make demo [CT=dir] [OUT=dir]   see the whole path work here, with a generated chest CT or one of your own
 # make test            install what the tests talk to (root on Debian or Ubuntu), then lint and test
 # make lint | train-test | benchmark
 # PYTHON=/path/to/python3.11 chooses the interpreter, ARGS='-k word' is handed to pytest or the benchmark.
@@ -16,7 +16,7 @@ export PYTHON
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.serving
-	$(VENV)/bin/segwatch demo $(if $(CT),--ct '$(CT)')
+	$(VENV)/bin/segwatch demo $(if $(CT),--ct '$(CT)') $(if $(OUT),--out '$(OUT)')
 
 test: peers lint
 	$(VENV)/bin/pytest -m 'not train' $(ARGS)

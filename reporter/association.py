@@ -94,7 +94,7 @@ def _why_not(association: Association, destination: Destination, connected: bool
     return DeliveryError(f"{where} took the connection and ended it; is it a DICOM node?")
 
 
-def _cure(source: int, reason: int, destination: Destination) -> str:
+def _cure(source: int | None, reason: int | None, destination: Destination) -> str:
     """Say what to do about an A-ASSOCIATE-RJ, by its source and reason (PS3.8 table 9-21)."""
     if source == SERVICE_PROVIDER_PRESENTATION:
         return "it is busy: try later"

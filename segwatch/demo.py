@@ -196,8 +196,13 @@ class _FromTheBeginning:
         return 0
 
 
+def is_earlier_demo(out: Path) -> bool:
+    """Whether the folder is the output of an earlier demo, which the next one replaces."""
+    return (out / MARKER).exists()
+
+
 def _empty_folder(out: Path) -> None:
-    if out.exists() and not (out / MARKER).exists() and any(out.iterdir()):
+    if out.exists() and not is_earlier_demo(out) and any(out.iterdir()):
         raise UsageError(f"--out {out} is not empty and not the folder of an earlier demo; choose another")
     try:
         shutil.rmtree(out, ignore_errors=True)

@@ -39,7 +39,7 @@ class UnusableFile:
     """Its path within the folder, in printable characters."""
     why: Unusable
     detail: str = ""
-    """What the system says of a file that cannot be read; which UIDs are missing."""
+    """What the system says of a file that cannot be read; which UIDs are missing; which file came first."""
 
 
 @dataclass(slots=True)
@@ -48,6 +48,8 @@ class GroupedFiles:
 
     heads: dict[str, InstanceHead] = field(default_factory=dict)
     """By SOP Instance UID."""
+    files: dict[str, str] = field(default_factory=dict)
+    """Path of each within the folder, in printable characters, by SOP Instance UID."""
     first_file: str = ""
     """Path of the first of them within the folder, in printable characters."""
 
@@ -108,8 +110,9 @@ def _take(path: Path, directory: Path, found: FolderFiles) -> None:
     else:
         group = found.series[head.study_instance_uid, head.series_instance_uid]
         group.first_file = group.first_file or name
+        earlier = group.files.setdefault(head.sop_instance_uid, name)
         if group.heads.setdefault(head.sop_instance_uid, head) is not head:
-            found.unusable.append(UnusableFile(name, Unusable.COPY))
+            found.unusable.append(UnusableFile(name, Unusable.COPY, f"the same as in {earlier}"))
 
 
 def _missing(head: InstanceHead) -> list[str]:

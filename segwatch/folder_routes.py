@@ -10,7 +10,7 @@ from pydicom.uid import UID
 
 from dicom_listener.routing.best_series import Candidate, choose, merits_of
 from dicom_listener.routing.routes import RouteState
-from dicom_listener.routing.routing import Reason, decide
+from dicom_listener.routing.routing import Reason, decide, overruled_body_part
 from dicom_listener.routing.routing_rules import Choose, RoutingRules, RuleBook
 from dicom_listener.routing.series_traits import SeriesTraits, traits_of
 from dicom_listener.series import series_key
@@ -36,6 +36,8 @@ class FolderSeries:
     state: RouteState
     """`TAKEN`, `NOT_TAKEN`, `PASSED_OVER` or `OPTED_OUT`."""
     reasons: tuple[Reason, ...]
+    overruled: str | None = None
+    """Which rule let it pass although its body part would have left it out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,7 @@ def folder_routes(directory: Path, book: RuleBook, opt_out: OptOutCheck, *, rule
             traits=traits,
             state=state,
             reasons=reasons,
+            overruled=overruled_body_part(traits, mine) if state is RouteState.TAKEN else None,
         )
         decided.append((found, mine))
     ordered = sorted(_chosen(decided), key=lambda s: (s.study, s.state is not RouteState.TAKEN, s.key))

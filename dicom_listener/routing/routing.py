@@ -19,6 +19,14 @@ from dicom_listener.routing.series_traits import SeriesTraits
 LENGTH_TOLERANCE_MM = 0.01
 """Thickness, spacing and length within this of a limit fit: they are written with few decimals."""
 ANGLE_TOLERANCE_DEGREES = 0.01
+_MODALITIES = (
+    "ANN AR ASMT AU BDUS BI BMD CFM CR CT CTPROTOCOL DG DMS DOC DX ECG EEG EMG EOG EPS ES FID GM HC HD IO IOL "
+    "IVOCT IVUS KER KO LEN LS M3D MG MR NM OAM OCT OP OPM OPT OPTBSV OPTENF OPV OSS OT PA PLAN POS PR PT PX REG "
+    "RESP RF RG RTDOSE RTIMAGE RTINTENT RTPLAN RTRAD RTRECORD RTSEGANN RTSTRUCT RWV SEG SM SMR SR SRF STAIN "
+    "TEXTUREMAP TG US VA XA XAPROTOCOL XC"
+)
+DEFINED_MODALITIES = frozenset(_MODALITIES.split())
+"""Defined Terms of Modality (PS3.3 C.7.3.1.1.1), which name no patient."""
 
 
 class RoutingReason(StrEnum):
@@ -111,8 +119,16 @@ def _modality(traits: SeriesTraits, rules: RoutingRules) -> Iterator[Reason]:
         detail = "Modality is SEG under the SOP class of a CT: a segmentation, no acquisition"
         yield from _reason(RoutingReason.SEGMENTATION_AS_CT, detail)
     elif others:
-        # the value is not quoted: a malformed one may be anything
-        yield from _reason(RoutingReason.MODALITY, f"Modality is not {' or '.join(rules.modalities) or 'allowed'}")
+        which = ", ".join(dict.fromkeys(_modality_name(m) for m in others))
+        detail = f"Modality is {which}, not {' or '.join(rules.modalities) or 'allowed'}"
+        yield from _reason(RoutingReason.MODALITY, detail)
+
+
+def _modality_name(value: str) -> str:
+    """The standard's term; what is none may be anything, even a name, and is not quoted."""
+    if not value:
+        return "missing"
+    return value if value in DEFINED_MODALITIES else "no term of the standard"
 
 
 def _image_type(traits: SeriesTraits, rules: RoutingRules) -> Iterator[Reason]:
@@ -167,11 +183,24 @@ def _kernel(traits: SeriesTraits, rules: RoutingRules) -> Iterator[Reason]:
 
 
 def _body_part(traits: SeriesTraits, rules: RoutingRules) -> Iterator[Reason]:
-    texts = (*traits.series_descriptions, *traits.other_descriptions)
-    if any(_fits(text, pattern) for text in texts for pattern in rules.chest_descriptions):
+    if _chest_pattern(traits, rules) is not None:
         return
     if problem := _misfit(traits.body_parts, traits.body_parts, rules.body_parts, "Body Part Examined"):
         yield from _reason(RoutingReason.BODY_PART, problem)
+
+
+def overruled_body_part(traits: SeriesTraits, rules: RoutingRules) -> str | None:
+    """Say which pattern of `chest_descriptions` let a series pass whose body part would have left it out."""
+    pattern = _chest_pattern(traits, rules)
+    problem = _misfit(traits.body_parts, traits.body_parts, rules.body_parts, "Body Part Examined")
+    if pattern is None or problem is None:
+        return None
+    return f"a description fits {pattern} of chest_descriptions, so it does not count that {problem}"
+
+
+def _chest_pattern(traits: SeriesTraits, rules: RoutingRules) -> str | None:
+    texts = (*traits.series_descriptions, *traits.other_descriptions)
+    return next((pattern for pattern in rules.chest_descriptions if any(_fits(text, pattern) for text in texts)), None)
 
 
 def _description(traits: SeriesTraits, rules: RoutingRules) -> Iterator[Reason]:

@@ -23,6 +23,7 @@ from segwatch.demo import (
     DegradingSegmenter,
     Demo,
     check_one_series,
+    is_earlier_demo,
     prepared_demo,
     write_phantom,
 )
@@ -42,6 +43,10 @@ def demo(
     if ct is not None:
         check_one_series(ct)
     console.print(Panel("Segwatch demo: PACS -> site -> PACS, and site -> central operations", expand=False))
+    if is_earlier_demo(out):
+        console.print(
+            f"replaces {out}, what an earlier demo made; --out DIR (make demo OUT=DIR) would keep it", markup=False
+        )
     with prepared_demo(out) as running:
         segmenter = wiring.make_segmenter(running.settings)
         console.print(

@@ -65,7 +65,10 @@ def routes(
 def _print_table(found: FolderRoutes) -> None:
     counts = Counter(series.state.value for series in found.series)
     title = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
-    table = Table(title=f"{title or 'no series'}\n", title_justify="left", box=None, padding=(0, 2, 0, 0))
+    if not found.series:
+        console.print("no series")
+        return
+    table = Table(title=f"{title}\n", title_justify="left", box=None, padding=(0, 2, 0, 0))
     show_rules = len({series.rules for series in found.series}) > 1
     for column in ("\nstudy", "\nnumber", "\nslices", "mm\nthick", "mm\nlong"):
         table.add_column(column, justify="right", no_wrap=True)
@@ -106,12 +109,15 @@ def _print_reasons(series: FolderSeries) -> None:
     console.print(f"  file: {escape(series.first_file)}{more}")
     for reason in series.reasons:
         console.print(f"  {reason.name}: {escape(reason.detail)}")
-    if _is_odd(series):
-        console.print(f"  note: {IRREGULAR}")
+    for note in _notes(series):
+        console.print(f"  note: {escape(note)}")
 
 
-def _is_odd(series: FolderSeries) -> bool:
-    return series.state in (RouteState.TAKEN, RouteState.PASSED_OVER) and not series.traits.is_regular
+def _notes(series: FolderSeries) -> list[str]:
+    notes = [] if series.overruled is None else [series.overruled]
+    if series.state in (RouteState.TAKEN, RouteState.PASSED_OVER) and not series.traits.is_regular:
+        notes.append(IRREGULAR)
+    return notes
 
 
 def _print_unusable(files: Sequence[UnusableFile]) -> None:
@@ -143,6 +149,7 @@ def _series_as_json(series: FolderSeries) -> dict[str, Any]:
         "rules": series.rules,
         "decision": series.state.value,
         "reasons": [{"name": reason.name, "detail": reason.detail} for reason in series.reasons],
+        "notes": _notes(series),
         "series_number": traits.series_number,
         "instances": traits.n_instances,
         "slices": traits.n_positions,

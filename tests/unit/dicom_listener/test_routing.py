@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dicom_listener.routing.kernels import KernelClass
-from dicom_listener.routing.routing import RoutingReason, decide
+from dicom_listener.routing.routing import RoutingReason, decide, overruled_body_part
 from dicom_listener.routing.routing_rules import DEFAULT_RULES, Patterns, RoutingRules, Span
 from dicom_listener.routing.series_traits import traits_of
 from tests.unit.dicom_listener.instance_heads import chest_head, chest_heads
@@ -132,6 +132,29 @@ def test_no_value_of_a_file_stands_in_a_reason() -> None:
     details = " ".join(reason.detail for reason in decide(traits_of(heads), rules).reasons)
     assert "kernel" in details
     assert "DOE" not in details
+
+
+@pytest.mark.parametrize(
+    ("modality", "told"),
+    [("MR", "MR"), ("PT", "PT"), ("DOE^JANE", "no term of the standard"), ("DOE", "no term of the standard")],
+)
+def test_the_modality_is_told_where_the_standard_knows_it(modality: str, told: str) -> None:
+    [reason] = decide(traits_of(chest_heads(120, modality=modality)), RoutingRules()).reasons
+    assert (reason.name, reason.detail) == ("modality", f"Modality is {told}, not CT")
+
+
+def test_a_description_that_overrules_the_body_part_is_told_by_its_pattern() -> None:
+    def told(**texts: Any) -> str | None:
+        traits = traits_of(chest_heads(120, study_description="", **texts))
+        return overruled_body_part(traits, RoutingRules())
+
+    lung_bases = told(body_part="PANCREAS", series_description="LUNG BASES 5MM")
+    assert lung_bases is not None
+    assert lung_bases.startswith("a description fits *lung* of chest_descriptions, so it does not count that Body Part")
+    assert lung_bases.endswith("Examined fits PANCREAS, which is left out")  # the pattern
+    assert "BASES" not in lung_bases
+    assert told(body_part="PANCREAS", series_description="5MM") is None
+    assert told(body_part="CHEST", series_description="LUNG") is None
 
 
 @given(st.text(max_size=12), st.text(max_size=12), st.text(max_size=12))

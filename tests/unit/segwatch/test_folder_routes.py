@@ -130,7 +130,34 @@ def test_files_without_identifiers_are_counted_and_copies_are_not(study: Path) -
         "1/ct0001.dcm": Unusable.WITHOUT_UIDS,
         "again.dcm": Unusable.COPY,
     }
+    assert [file.detail for file in found.unusable if file.why is Unusable.COPY] == ["the same as in 1/ct0005.dcm"]
     assert sorted(series.traits.n_instances for series in found.series) == [28, 30, 30]
+
+
+def test_where_no_series_is_there_is_no_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_ct_series(Volume(np.zeros((3, 8, 8), dtype=np.float32), np.eye(4)[[2, 1, 0, 3]]), tmp_path, seed=1)
+    for path in tmp_path.glob("*.dcm"):
+        image = dcmread(path)
+        del image.SeriesInstanceUID
+        image.save_as(path)
+    routes(tmp_path)
+    printed = capsys.readouterr().out
+    assert printed.startswith("no series\n")
+    assert "decision" not in printed
+
+
+def test_that_a_description_decided_over_the_body_part_is_noted(
+    study: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in study.rglob("*.dcm"):
+        image = dcmread(path)
+        image.BodyPartExamined, image.SeriesDescription = "PANCREAS", "LUNG BASES 5MM"
+        image.StudyDescription = image.ProtocolName = ""
+        image.save_as(path)
+    routes(study)
+    printed = capsys.readouterr().out
+    assert "note: a description fits *lung* of chest_descriptions" in printed
+    assert "BASES" not in printed
 
 
 @pytest.mark.parametrize("as_json", [False, True])
