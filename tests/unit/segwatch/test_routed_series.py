@@ -93,7 +93,7 @@ def test_status_shows_what_was_decided(
 ) -> None:
     key = routed(room, ct, becomes, TOO_SHORT, Reason("kernel", "no kernel is given"))
     status = shown(room, key)
-    both = ("too_short, kernel", "60 mm long; no kernel is given")
+    both = ("too_short, kernel", "too_short: 60 mm long; kernel: no kernel is given")
     assert status.state is wanted
     assert (status.reason, status.detail) == ((None, None) if becomes is RouteState.TAKEN else both)
     assert status.taken_because == (": ".join(both) if becomes is RouteState.TAKEN else None)
