@@ -102,12 +102,13 @@ class Shelf:
             if outcome is not StoreOutcome.STORED:  # the one that was here before may not be durable yet
                 sync_file(path)
         except OSError:
+            with suppress(OSError):  # first: a name that is taken off would not be found, and this error be forgotten
+                folder.wait()
             if outcome is StoreOutcome.STORED:
                 # the kernel takes for written what it could not write: a second try must not find this file
                 _take_off(path)
             raise
-        finally:
-            folder.wait()
+        folder.wait()
 
     def _name(self, whole: WholeFile) -> tuple[Path, StoreOutcome]:
         path = whole.slot.path

@@ -9,7 +9,8 @@ import pytest
 from dicom_listener.errors import SpoolError, SpoolFullError
 from dicom_listener.series import series_key
 from dicom_listener.spool import torn as torn_files
-from dicom_listener.spool.files import has_hole
+from dicom_listener.spool.files import has_hole, sync_name
+from dicom_listener.spool.folder_syncs import FolderSyncs
 from dicom_listener.spool.spool import Spool
 from dicom_listener.stored import StoreOutcome
 from tests.unit.dicom_listener.instances import SERIES, STUDY, instance
@@ -185,3 +186,30 @@ def test_a_file_that_cannot_be_written_is_kept_apart_from_those_that_count(
     assert apart.read_bytes().endswith(encoded)
     assert str(apart) in caplog.text
     assert spool.store(*instance(1)).outcome is StoreOutcome.STORED
+
+
+def test_a_name_that_is_synced_late_does_not_hide_that_the_content_was_not_written(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel tells of such a failure once: a second sync of the same file would succeed."""
+
+    class Late:
+        def __init__(self, path: Path) -> None:
+            self._path = path
+
+        def wait(self) -> None:
+            sync_name(self._path)
+
+    failures = iter([OSError(errno.EIO, "Input/output error")])
+    fdatasync = os.fdatasync
+
+    def fail_once(descriptor: int) -> None:
+        for error in failures:
+            raise error
+        fdatasync(descriptor)
+
+    monkeypatch.setattr(FolderSyncs, "begin", lambda _self, path: Late(path))
+    monkeypatch.setattr(os, "fdatasync", fail_once)
+    with pytest.raises(SpoolError, match="Input/output error"):
+        spool.store(*instance(1))
+    assert spool.load(KEY) == ()
