@@ -17,7 +17,7 @@ from dicom_listener.spool.files import disk_errors_in_words, sync_file, sync_fol
 from dicom_listener.spool.part10 import read_file_meta, read_identifiers
 from dicom_listener.spool.shelf import instance_path
 from dicom_listener.spool.spool import Spool
-from dicom_listener.spool.torn import is_torn
+from dicom_listener.spool.torn import refuse_torn
 
 LOGGER = logging.getLogger(__name__)
 
@@ -87,8 +87,7 @@ def _present(folder: Path, wanted: dict[str, str]) -> list[tuple[str, Path]]:
 def _sop_class(root: Path, path: Path, sop_instance_uid: str) -> str | None:
     try:
         with path.open("rb") as file:
-            if is_torn(file, root):
-                raise InvalidInstanceError("a part of it was never written: the power failed")
+            refuse_torn(file, root)
             request = read_file_meta(file)
             identifiers = read_identifiers(file, request.transfer_syntax_uid)
     except FileNotFoundError:

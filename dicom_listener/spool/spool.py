@@ -24,7 +24,7 @@ from dicom_listener.spool.incoming import IncomingFile
 from dicom_listener.spool.part10 import read_file_meta, read_identifiers
 from dicom_listener.spool.purging import Purging
 from dicom_listener.spool.shelf import CONFLICTS, Shelf, instance_path
-from dicom_listener.spool.torn import is_torn
+from dicom_listener.spool.torn import refuse_torn
 from dicom_listener.stored import StoredInstance, StoreOutcome, StoreRequest
 
 LOGGER = logging.getLogger(__name__)
@@ -262,8 +262,7 @@ class Spool:
                 request = read_file_meta(file)
                 identifiers = read_identifiers(file, request.transfer_syntax_uid)
                 size = os.fstat(file.fileno()).st_size
-                if is_torn(file, self.root):
-                    raise InvalidInstanceError("a part of it was never written: the power failed")
+                refuse_torn(file, self.root)
         except FileNotFoundError:
             return None  # purged meanwhile
         except InvalidInstanceError as error:

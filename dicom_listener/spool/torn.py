@@ -9,14 +9,20 @@ from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
+from dicom_listener.errors import InvalidInstanceError
 from dicom_listener.spool.files import has_hole
 
 _PROBE_BYTES = 1024 * 1024
 
 
-def is_torn(file: BinaryIO, root: Path) -> bool:
-    """Whether a part of a file of the spool `root` was never written. Where the file system cannot tell: no."""
-    return has_hole(file) and not _zeros_are_holes(root, os.fstat(file.fileno()).st_dev)
+def refuse_torn(file: BinaryIO, root: Path) -> None:
+    """Look whether a part of a file of the spool `root` was never written, where the file system can tell.
+
+    Raises:
+        InvalidInstanceError: it was not.
+    """
+    if has_hole(file) and not _zeros_are_holes(root, os.fstat(file.fileno()).st_dev):
+        raise InvalidInstanceError("a part of it was never written: the power failed")
 
 
 def _zeros_are_holes(root: Path, device: int) -> bool:
