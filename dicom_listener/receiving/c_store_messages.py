@@ -20,6 +20,9 @@ _C_STORE_RSP = 0x8001
 _NO_DATA_SET = 0x0101
 _UID = re.compile(rb"([0-9.]{1,64})\0?")
 _ELEMENT = struct.Struct("<HHL")
+_US = struct.Struct("<HHLH")
+_UL = struct.Struct("<HHLL")
+"""Whole elements, value included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,20 +48,26 @@ def decode_c_store_request(command_set: bytes) -> CStoreRequest | None:
 
 def encode_c_store_response(request: CStoreRequest, context_id: int, status: int, comment: str) -> bytes:
     """Encode a C-STORE-RSP as one P-DATA-TF PDU; `comment` is its Error Comment, left out when empty."""
-    elements = [
-        _element(0x0002, _text(request.sop_class_uid, "\0")),
-        _element(0x0100, struct.pack("<H", _C_STORE_RSP)),
-        _element(0x0120, struct.pack("<H", request.message_id)),
-        _element(0x0800, struct.pack("<H", _NO_DATA_SET)),
-        _element(0x0900, struct.pack("<H", status)),
-    ]
-    if comment:
-        elements.append(_element(0x0902, _text(comment, " ")))
-    elements.append(_element(0x1000, _text(request.sop_instance_uid, "\0")))
-    body = b"".join(elements)
-    command_set = _element(0x0000, struct.pack("<L", len(body))) + body
-    pdv = PDV_HEADER.pack(len(command_set) + 2, context_id, COMMAND_AND_LAST) + command_set
-    return PDU_HEADER.pack(P_DATA_TF, len(pdv)) + pdv
+    body = b"".join(
+        (
+            _element(0x0002, _text(request.sop_class_uid, "\0")),
+            _US.pack(0, 0x0100, 2, _C_STORE_RSP),
+            _US.pack(0, 0x0120, 2, request.message_id),
+            _US.pack(0, 0x0800, 2, _NO_DATA_SET),
+            _US.pack(0, 0x0900, 2, status),
+            _element(0x0902, _text(comment, " ")) if comment else b"",
+            _element(0x1000, _text(request.sop_instance_uid, "\0")),
+        )
+    )
+    n_bytes = _UL.size + len(body)
+    return b"".join(
+        (
+            PDU_HEADER.pack(P_DATA_TF, PDV_HEADER.size + n_bytes),
+            PDV_HEADER.pack(n_bytes + 2, context_id, COMMAND_AND_LAST),
+            _UL.pack(0, 0x0000, 4, len(body)),
+            body,
+        )
+    )
 
 
 def _elements(command_set: bytes) -> dict[int, bytes] | None:

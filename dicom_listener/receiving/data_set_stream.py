@@ -36,17 +36,13 @@ class DataSetStream:
         self._context_id = context_id
         self._maximum = maximum_pdu_bytes
         self._pdu_left = pdu_left
-        self._pdv_left = 0
-        self._is_last = False
-
-    @property
-    def fragment_left(self) -> int:
+        self.fragment_left = 0
         """How many bytes of the data set follow before the next header."""
-        return self._pdv_left
+        self._is_last = False
 
     def pass_by(self, n_bytes: int) -> None:
         """So many bytes of the fragment, at most `fragment_left`, were taken elsewhere."""
-        self._pdv_left -= n_bytes
+        self.fragment_left -= n_bytes
 
     def feed(self, view: memoryview, write: Callable[[memoryview], None]) -> int:
         """Take what can be taken from the front of `view`; each piece of the data set is given to `write`.
@@ -56,13 +52,14 @@ class DataSetStream:
         """
         position, end = 0, len(view)
         while self.state is StreamState.MORE:
-            if self._pdv_left:
-                piece = view[position : min(end, position + self._pdv_left)]
-                if not piece:
+            left = self.fragment_left
+            if left:
+                if position == end:
                     break
+                piece = view[position : position + left]
                 write(piece)
                 position += len(piece)
-                self._pdv_left -= len(piece)
+                self.fragment_left = left - len(piece)
             elif self._is_last:
                 self.state = StreamState.COMPLETE if self._pdu_left == 0 else StreamState.VIOLATED
             else:
@@ -96,6 +93,6 @@ class DataSetStream:
             self.state = StreamState.VIOLATED
             return 0
         self._pdu_left -= length + 4
-        self._pdv_left = length - 2
+        self.fragment_left = length - 2
         self._is_last = bool(control & _LAST_BIT)
         return PDV_HEADER.size

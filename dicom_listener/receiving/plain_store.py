@@ -58,6 +58,8 @@ class Turn(NamedTuple):
     next: Next
     answer: bytes = b""
     """PDU to be sent to the peer."""
+    is_progress: bool = False
+    """Whether a PDU has begun, or was answered; bytes that dribble are none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,6 @@ class PlainStores:
         self._arriving: _Arriving | None = None
         self.hands_over = False
         """Whether requests are found and left, for somebody else to take."""
-        self._n_pdus_before = 0
         self._draft: Draft | None = None
         self._answered: Reception | None = None
 
@@ -107,11 +108,6 @@ class PlainStores:
     def is_between(self) -> bool:
         """Whether no data set is on its way."""
         return self._arriving is None
-
-    @property
-    def n_pdus(self) -> int:
-        """How many PDUs of data sets have begun so far: it grows while a peer makes progress."""
-        return self._n_pdus_before + (self._arriving.stream.n_pdus if self._arriving else 0)
 
     def take(self, view: memoryview) -> Turn:
         """Take what can be taken of `view`, which begins where the turn before ended."""
@@ -121,21 +117,22 @@ class PlainStores:
 
     def room(self) -> memoryview | None:
         """Where bytes that come next may be put at once, if there is such a place; `advance` then says how many."""
-        if self._arriving is None or self._arriving.stream.fragment_left < _LEAST_ROOM:
+        arriving = self._arriving
+        if arriving is None or (left := arriving.stream.fragment_left) < _LEAST_ROOM:
             return None
-        return self._arriving.reception.room(self._arriving.stream.fragment_left)
+        return arriving.reception.room(left)
 
     def advance(self, n_bytes: int) -> None:
         """So many bytes were put into `room`."""
-        assert self._arriving is not None  # noqa: S101 (there was room)
-        self._arriving.stream.pass_by(n_bytes)
-        self._arriving.bytes += n_bytes
-        self._arriving.reception.advance(n_bytes)
+        arriving = self._arriving
+        assert arriving is not None  # noqa: S101 (there was room)
+        arriving.stream.pass_by(n_bytes)
+        arriving.bytes += n_bytes
+        arriving.reception.advance(n_bytes)
 
     def discard(self) -> None:
         """Drop a data set that has not ended: the association broke off."""
         if self._arriving is not None:
-            self._n_pdus_before += self._arriving.stream.n_pdus
             self._arriving.reception.discard()
             self._arriving = None
 
@@ -197,6 +194,7 @@ class PlainStores:
 
     def _continue(self, arriving: _Arriving, view: memoryview) -> Turn:
         stream = arriving.stream
+        n_pdus = stream.n_pdus
         taken = stream.feed(view, arriving.reception.write)
         arriving.bytes += taken
         is_too_long = arriving.bytes > self._maximum_instance_bytes
@@ -204,12 +202,11 @@ class PlainStores:
             LOGGER.warning("a data set of more than %d bytes ended its association", self._maximum_instance_bytes)
         elif stream.state is StreamState.COMPLETE:
             answer = arriving.reception.settle()
-            self._n_pdus_before += stream.n_pdus
             self._arriving, self._answered = None, arriving.reception
             response = encode_c_store_response(arriving.request, arriving.context_id, answer.status, answer.comment)
-            return Turn(taken, Next.GO_ON, response)
+            return Turn(taken, Next.GO_ON, response, is_progress=True)
         elif stream.state is StreamState.MORE:
-            return Turn(taken, Next.WAIT)
+            return Turn(taken, Next.WAIT, is_progress=stream.n_pdus != n_pdus)
         self.discard()
         is_interrupted = stream.state is StreamState.INTERRUPTED and not is_too_long
         return Turn(taken, Next.NOT_PLAIN if is_interrupted else Next.VIOLATION)

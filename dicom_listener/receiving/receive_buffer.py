@@ -2,15 +2,19 @@
 
 from collections.abc import Callable, Sequence
 
+from dicom_listener.receiving.c_store_messages import PDU_HEADER, PDV_HEADER
+
 BUFFER_BYTES = 64 * 1024
 """Larger ones were measured slower, they do not stay in the processor's cache."""
+_LONG_ROOM = BUFFER_BYTES // 2
+_HEADERS_BYTES = PDU_HEADER.size + PDV_HEADER.size
 
 
 class ReceiveBuffer:
     """One reused piece of memory, made when something comes; for one thread at a time."""
 
     def __init__(self) -> None:
-        self._memory: bytearray | None = None
+        self._memory: memoryview | None = None
         self._start = self._end = 0
 
     def __len__(self) -> int:
@@ -19,7 +23,7 @@ class ReceiveBuffer:
     @property
     def view(self) -> memoryview:
         """What was received and not taken; valid until the next call."""
-        return memoryview(self._memory or b"")[self._start : self._end]
+        return _NOTHING if self._memory is None else self._memory[self._start : self._end]
 
     def consume(self, n_bytes: int) -> None:
         """Take bytes from the front."""
@@ -51,23 +55,31 @@ class ReceiveBuffer:
         memory = self._take_memory()
         if self._start:
             rest = self._end - self._start
-            memory[:rest] = memory[self._start : self._end]
+            if rest:
+                memory[:rest] = memory[self._start : self._end]
             self._start, self._end = 0, rest
-        views = [memoryview(memory)[self._end :]]
         n_beside = 0
-        if room is not None:
-            views.insert(0, room)
+        if room is None:
+            views = [memory[self._end :]]
+        else:
             n_beside = len(room)
+            # behind a long fragment only what tells where the next belongs, so that it need not be copied from here
+            limit = self._end + _HEADERS_BYTES if n_beside >= _LONG_ROOM else BUFFER_BYTES
+            views = [room, memory[self._end : limit]]
         try:
             count = receive_into(views)
         except BlockingIOError:
             return None
         except OSError:
             return 0
-        self._end += max(count - n_beside, 0)
+        if count > n_beside:
+            self._end += count - n_beside
         return count
 
-    def _take_memory(self) -> bytearray:
+    def _take_memory(self) -> memoryview:
         if self._memory is None:
-            self._memory = bytearray(BUFFER_BYTES)
+            self._memory = memoryview(bytearray(BUFFER_BYTES))
         return self._memory
+
+
+_NOTHING = memoryview(b"")

@@ -54,17 +54,17 @@ def take_stores(
         wait: returns when there may be something to read, or `may_go_on` may have changed.
         on_progress: told when a PDU has begun or was answered; bytes that dribble are none.
     """
+    buffer = wire.buffer
     while may_go_on():
-        n_pdus = stores.n_pdus
-        turn = stores.take(wire.buffer.view)
-        wire.buffer.consume(turn.taken)
+        turn = stores.take(buffer.view)
+        buffer.consume(turn.taken)
         if turn.answer:
             wire.send(turn.answer)
             stores.prepare()
-        if turn.answer or stores.n_pdus != n_pdus:
+        if turn.is_progress:
             on_progress()
         if turn.next is Next.WAIT:
-            room = None if wire.buffer else stores.room()
+            room = None if buffer else stores.room()
             received = wire.fill(room)
             if received == 0:
                 stores.discard()

@@ -11,6 +11,9 @@ from dicom_listener.spool.files import create_locked, disk_errors_in_words, star
 BLOCK_BYTES = 256 * 1024
 """Size of one write, at a multiple of itself: pieces as they come from the network, which end anywhere, were measured
 to cost a third more of the processor's time, and blocks of half the size a tenth; larger ones gain nothing."""
+_SLACK_BYTES = 4096
+"""What may be received behind a block and is moved to the front of the next. Fragments of a full PDU end a little
+behind a block, for the File Meta Information comes before them; such a rest would cost a read and a copy of its own."""
 _WRITEBACK_BYTES = BLOCK_BYTES
 """After how much the kernel is asked to begin writing: less is left for the sync at the end."""
 
@@ -39,6 +42,11 @@ class Draft:
         """Path of the file."""
         return Path(self.name)
 
+    @property
+    def errors(self) -> disk_errors_in_words:
+        """Translates what the disk says."""
+        return self._drafts.errors
+
     def append(self, data: memoryview) -> None:
         """Append to the file; what does not fill a block stays in memory until `flush`.
 
@@ -64,22 +72,27 @@ class Draft:
     def advance(self, n_bytes: int) -> None:
         """So many bytes were put into `room`; raises as `append` does."""
         self.size += n_bytes
-        if self.size - self._written == BLOCK_BYTES:
-            self.flush()
+        rest = self.size - self._written - BLOCK_BYTES
+        if rest >= 0:
+            self._write(BLOCK_BYTES)
+            self._block[:rest] = self._block[BLOCK_BYTES : BLOCK_BYTES + rest]
 
     def patch(self, offset: int, data: bytes) -> None:
         """Change what was appended before; raises as `append` does."""
         if offset >= self._written:
             self._block[offset - self._written : offset - self._written + len(data)] = data
         else:
-            with disk_errors_in_words(self._drafts.root):
+            with self.errors:
                 os.pwrite(self.descriptor, data, offset)
 
     def flush(self) -> None:
         """Write what is in memory; raises as `append` does."""
-        with disk_errors_in_words(self._drafts.root):
-            write_all(self.descriptor, self._block[: self.size - self._written])
-        self._written = self.size
+        self._write(self.size - self._written)
+
+    def _write(self, n_bytes: int) -> None:
+        with self.errors:
+            write_all(self.descriptor, self._block[:n_bytes])
+        self._written += n_bytes
         if self._written - self._written_back >= _WRITEBACK_BYTES:
             start_writeback(self.descriptor, self._written_back, self._written - self._written_back)
             self._written_back = self._written
@@ -100,7 +113,8 @@ class Drafts:
 
     def __init__(self, root: Path, folder: Path) -> None:
         """`root` is the spool, for messages."""
-        self.root = root
+        self.errors = disk_errors_in_words(root)
+        """Translates what the disk says; one for all, as it keeps nothing."""
         self._folder = str(folder)
         self._free_blocks: deque[memoryview] = deque()
 
@@ -112,7 +126,7 @@ class Drafts:
             SpoolError: the disk failed otherwise.
         """
         name = f"{self._folder}{os.sep}{draft_prefix(os.getpid())}{os.urandom(16).hex()}"
-        with disk_errors_in_words(self.root):
+        with self.errors:
             descriptor = create_locked(name)
         return Draft(name, descriptor, self._take_block(), self)
 
@@ -121,7 +135,7 @@ class Drafts:
         try:
             return self._free_blocks.pop()
         except IndexError:
-            return memoryview(bytearray(BLOCK_BYTES))
+            return memoryview(bytearray(BLOCK_BYTES + _SLACK_BYTES))
 
     def give_back(self, block: memoryview) -> None:
         """Keep a block for the next draft; there are never more than were used at one time."""

@@ -58,35 +58,46 @@ def _scan(head: bytes, explicit_vr: bool) -> dict[int, bytes]:
     values: dict[int, bytes] = {}
     position, before = 0, -1
     while before < _WANTED[-1]:
-        tag, start, length = _element(head, position, explicit_vr)
-        if tag <= before or tag >> 16 < 0x0008:  # not in order: which one of two counts is for pydicom to say
+        # as `_element` does, but a call for each of some fifty would cost as much as all the rest
+        if explicit_vr:
+            group, element, vr, length = _EXPLICIT.unpack_from(head, position)
+            start = position + 8
+            if vr not in _SHORT_VRS:
+                start, length = _long_element(head, position, vr, length)
+        else:
+            group, element, length = _IMPLICIT.unpack_from(head, position)
+            start = position + 8
+        tag = group << 16 | element
+        if tag <= before or group < 0x0008:  # not in order: which one of two counts is for pydicom to say
             raise _NotPlainError
         before = tag
         if length == _UNDEFINED_LENGTH:
             position = _behind_sequence(head, start, explicit_vr, _DEEPEST)
-        else:
-            position = start + length
-            if position > len(head):  # a value of which the end is missing would be another value
-                raise _NotPlainError
-            if tag in _WANTED:
-                values[tag] = head[start:position]
+            continue
+        position = start + length
+        if tag in _WANTED:
+            values[tag] = head[start:position]
+    if position > len(head):  # a value of which the end is missing would be another value
+        raise _NotPlainError
     return values
 
 
-def _element(head: bytes, position: int, explicit_vr: bool) -> tuple[int, int, int]:
-    """Tag, position of the value, and its length."""
+def _element(head: bytes, position: int, explicit_vr: bool) -> tuple[int, int]:
+    """Position of the value, and its length."""
     if not explicit_vr:
-        group, element, length = _IMPLICIT.unpack_from(head, position)
-        return group << 16 | element, position + 8, length
-    group, element, vr, length = _EXPLICIT.unpack_from(head, position)
-    if vr in _SHORT_VRS:
-        return group << 16 | element, position + 8, length
-    if vr not in _LONG_VRS or length:
+        _, _, length = _IMPLICIT.unpack_from(head, position)
+        return position + 8, length
+    _, _, vr, length = _EXPLICIT.unpack_from(head, position)
+    return (position + 8, length) if vr in _SHORT_VRS else _long_element(head, position, vr, length)
+
+
+def _long_element(head: bytes, position: int, vr: bytes, reserved: int) -> tuple[int, int]:
+    if vr not in _LONG_VRS or reserved:
         raise _NotPlainError
     (length,) = _LONG_LENGTH.unpack_from(head, position + 8)
     if length == _UNDEFINED_LENGTH and vr != b"SQ":
         raise _NotPlainError
-    return group << 16 | element, position + 12, length
+    return position + 12, length
 
 
 def _behind_sequence(head: bytes, position: int, explicit_vr: bool, deepest: int) -> int:
@@ -113,7 +124,7 @@ def _behind_item(head: bytes, position: int, explicit_vr: bool, deepest: int) ->
             if head[position + 4 : position + 8] != bytes(4):
                 raise _NotPlainError
             return position + 8
-        _, start, length = _element(head, position, explicit_vr)
+        start, length = _element(head, position, explicit_vr)
         if length == _UNDEFINED_LENGTH:
             position = _behind_sequence(head, start, explicit_vr, deepest - 1)
         else:

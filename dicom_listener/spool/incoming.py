@@ -9,7 +9,6 @@ from typing import Protocol, Self
 
 from dicom_listener.errors import InvalidInstanceError
 from dicom_listener.spool.drafts import Draft
-from dicom_listener.spool.files import disk_errors_in_words
 from dicom_listener.spool.identifiers import Identifiers
 from dicom_listener.spool.part10 import (
     LENGTH_BYTES,
@@ -97,7 +96,6 @@ class IncomingFile:
 
     def __init__(
         self,
-        root: Path,
         draft: Draft,
         request: StoreRequest,
         *,
@@ -105,7 +103,6 @@ class IncomingFile:
         check_room: Callable[[], None],
     ) -> None:
         """`check_room` is called now and then while a large instance comes, and raises when there is no more room."""
-        self._root = root
         self._draft = draft
         self._request = request
         self._filing = filing
@@ -159,7 +156,7 @@ class IncomingFile:
         draft.flush()
         if len(self._head) < SCANNED_BYTES:
             self._look_at_head()
-        with disk_errors_in_words(self._root):
+        with draft.errors:
             slot = self._slot or self._find_slot(self._parse_identifiers())
             return self._filing.place(WholeFile(draft, self._request, slot, begin))
 

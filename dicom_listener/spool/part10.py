@@ -7,6 +7,7 @@ at commit and after a restart, so an instance that was acknowledged can be found
 import io
 import re
 import struct
+from functools import lru_cache
 from typing import Any, BinaryIO
 
 from pydicom.dataset import Dataset
@@ -30,6 +31,10 @@ SCANNED_BYTES = 16 * 1024
 """How much of a data set is looked through for its identifiers before pydicom is asked."""
 _FILE_META_LIMIT = 64 * 1024
 LENGTH_BYTES = 8
+_SHORT = struct.Struct("<HH2sH")
+_UL = struct.Struct("<L")
+_UV = struct.Struct("<Q")
+_GROUP_LENGTH = _SHORT.pack(2, 0x0000, b"UL", 4)
 
 _MEDIA_STORAGE_SOP_CLASS_UID = 0x00020002
 _MEDIA_STORAGE_SOP_INSTANCE_UID = 0x00020003
@@ -56,22 +61,31 @@ def encode_file_meta(request: StoreRequest, data_set_bytes: int | None = None) -
         data_set_bytes: length of the data set. It is written last, as `encode_length` does, so that it can be filled
             in when it is known; None leaves it out.
     """
-    elements = b"".join(
+    front = _meta_front(request.sop_class_uid)
+    instance = _element(0x0003, b"UI", request.sop_instance_uid)
+    back = _meta_back(request.transfer_syntax_uid, request.calling_ae_title, request.called_ae_title)
+    length = b"" if data_set_bytes is None else _LENGTH_ELEMENTS + encode_length(data_set_bytes)
+    n_bytes = len(front) + len(instance) + len(back) + len(length)
+    return b"".join((PREFIX, _GROUP_LENGTH, _UL.pack(n_bytes), front, instance, back, length))
+
+
+@lru_cache(maxsize=64)  # the same for every instance of an association
+def _meta_front(sop_class_uid: str) -> bytes:
+    version = struct.pack("<HH2sHL", 2, 0x0001, b"OB", 0, 2) + b"\x00\x01"  # File Meta Information Version
+    return version + _element(0x0002, b"UI", sop_class_uid)
+
+
+@lru_cache(maxsize=64)  # likewise
+def _meta_back(transfer_syntax_uid: str, calling_ae_title: str, called_ae_title: str) -> bytes:
+    return b"".join(
         (
-            struct.pack("<HH2sHL", 2, 0x0001, b"OB", 0, 2) + b"\x00\x01",  # File Meta Information Version
-            _element(0x0002, b"UI", request.sop_class_uid),
-            _element(0x0003, b"UI", request.sop_instance_uid),
-            _element(0x0010, b"UI", request.transfer_syntax_uid),
+            _element(0x0010, b"UI", transfer_syntax_uid),
             _element(0x0012, b"UI", IMPLEMENTATION_CLASS_UID),
             _element(0x0013, b"SH", IMPLEMENTATION_VERSION_NAME),
-            _element(0x0017, b"AE", request.calling_ae_title),
-            _element(0x0018, b"AE", request.called_ae_title),
+            _element(0x0017, b"AE", calling_ae_title),
+            _element(0x0018, b"AE", called_ae_title),
         )
     )
-    if data_set_bytes is not None:
-        elements += _element(0x0100, b"UI", IMPLEMENTATION_CLASS_UID)  # Private Information Creator UID
-        elements += struct.pack("<HH2sHL", 2, 0x0102, b"OB", 0, LENGTH_BYTES) + encode_length(data_set_bytes)
-    return PREFIX + struct.pack("<HH2sHL", 2, 0x0000, b"UL", 4, len(elements)) + elements
 
 
 def encode_length(data_set_bytes: int) -> bytes:
@@ -80,14 +94,20 @@ def encode_length(data_set_bytes: int) -> bytes:
     By it a file is known to be whole. An instance has its name before its content is durable, and a computer that
     loses its power between may come back with a shorter file.
     """
-    return struct.pack("<Q", data_set_bytes)
+    return _UV.pack(data_set_bytes)
 
 
 def _element(number: int, vr: bytes, text: str) -> bytes:
     value = text.encode("ascii", "replace")
     if len(value) % 2:
         value += b"\0" if vr == b"UI" else b" "
-    return struct.pack("<HH2sH", 2, number, vr, len(value)) + value
+    return _SHORT.pack(2, number, vr, len(value)) + value
+
+
+_LENGTH_ELEMENTS = _element(0x0100, b"UI", IMPLEMENTATION_CLASS_UID) + struct.pack(
+    "<HH2sHL", 2, 0x0102, b"OB", 0, LENGTH_BYTES
+)
+"""Private Information Creator UID, and the header of what it says (PS3.10 table 7.1-1)."""
 
 
 def read_file_meta(file: BinaryIO) -> StoreRequest:

@@ -142,7 +142,7 @@ class Spool:
         try:
             self._refuse_when_full()
             draft = draft or self._drafts.open()
-            return IncomingFile(self.root, draft, request, filing=self._shelf, check_room=self._refuse_when_full)
+            return IncomingFile(draft, request, filing=self._shelf, check_room=self._refuse_when_full)
         except BaseException:
             if draft is not None:
                 draft.close()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from dicom_listener.association_report import Tally
 from dicom_listener.receiving.accepted_context import AcceptedContext
 from dicom_listener.receiving.plain_store import PlainStores, StorePeer
-from dicom_listener.receiving.receive_buffer import ReceiveBuffer
+from dicom_listener.receiving.receive_buffer import BUFFER_BYTES, ReceiveBuffer
 from dicom_listener.receiving.store_loop import LoopEnd, take_stores
 from dicom_listener.spool.drafts import BLOCK_BYTES
 from dicom_listener.spool.spool import Spool
@@ -29,6 +29,8 @@ class CutWire:
         self.buffer = ReceiveBuffer()
         self.answers: list[bytes] = []
         self.rooms = 0
+        self.buffered = 0
+        """Bytes that were received into the buffer, from where they have to be copied."""
         self._left = memoryview(content)
         self._cuts, self._turn = cuts, 0
 
@@ -46,6 +48,7 @@ class CutWire:
             fits = min(len(view), cut - count, len(self._left))
             view[:fits], self._left = self._left[:fits], self._left[fits:]
             count += fits
+        self.buffered += fits
         return count
 
     def send(self, answer: bytes) -> None:
@@ -102,6 +105,14 @@ def test_large_fragments_go_past_the_buffer(tmp_path: Path) -> None:
     content = wire.store_message("1.2.826.5.1", data_set, fragment=130_000)
     connection, _, told = take(content, [2**20], tmp_path / "spool")
     assert connection.rooms > 0
+    assert told[0].instance.path.read_bytes().endswith(data_set)
+
+
+def test_of_full_pdus_only_the_first_bytes_and_the_headers_go_through_the_buffer(tmp_path: Path) -> None:
+    data_set = wire.ct_data_set("1.2.826.5.1", pixels=bytes(map(hash, range(251))) * 4000)
+    content = wire.store_message("1.2.826.5.1", data_set, fragment=131072 - 6)
+    connection, _, told = take(content, [2**21], tmp_path / "spool")
+    assert connection.buffered <= BUFFER_BYTES + 12 * (1 + len(data_set) // 131066)
     assert told[0].instance.path.read_bytes().endswith(data_set)
 
 
