@@ -10,8 +10,10 @@ ListenerError
 │   ├── CommitmentConflictError     its Transaction UID stands for other instances: DIMSE status 0115
 │   └── CommitmentLimitError        too many instances, or too many requests that wait: DIMSE status 0213
 ├── CallBackError       a peer cannot be called back, or does not take what it is told
+├── UnresolvedHostError the host of a peer has no address
 ├── RoutingError        it cannot be decided now whether a series is taken
 ├── PortError           the listener cannot bind its address and port
+├── ReceiverError       the processes that receive instances cannot be started
 ├── StowSettingsError   the STOW-RS server cannot be run with these settings
 ├── RequestRefusedError a DICOMweb request is answered with an HTTP error
 ├── TlsError            the certificate, key or trusted certificates of a port cannot be used
@@ -62,6 +64,10 @@ class CommitmentLimitError(CommitmentError):
 
 class CallBackError(ListenerError):
     """A peer cannot be called back, or does not take what it is told."""
+
+
+class UnresolvedHostError(ListenerError):
+    """The name of a host that an association is requested from has no address."""
 
 
 class RoutingError(ListenerError):

@@ -8,6 +8,7 @@ from pynetdicom import AE
 from pynetdicom.association import Association
 from pynetdicom.transport import AssociationSocket
 
+from dicom_listener.errors import UnresolvedHostError
 from dicom_listener.spool.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 _SAY_SECONDS = 0.005
@@ -56,8 +57,12 @@ class RequestingEntity(AE):
         self.acse_timeout = self.dimse_timeout = self.network_timeout = self.connection_timeout = seconds
 
     def associate(self, *arguments: Any, **more: Any) -> Association:  # noqa: ANN401 (passed through)
-        """Request an association."""
-        association = super().associate(*arguments, **more)
+        """Request an association. Raises `UnresolvedHostError`: nothing was tried, for the host has no address."""
+        try:
+            association = super().associate(*arguments, **more)
+        except (OSError, UnicodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else "no name"
+            raise UnresolvedHostError(f"{arguments[0]} does not resolve ({reason})") from error
         association._reactor_checkpoint = LoopCheckpoint(association)
         return association
 

@@ -10,6 +10,7 @@ from pynetdicom import evt
 from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext
 
+from dicom_listener.errors import UnresolvedHostError
 from dicom_listener.requesting_entity import RequestingEntity
 from reporter.errors import DeliveryError, DeliveryRefusedError
 
@@ -64,11 +65,9 @@ def associated(destination: Destination, contexts: Sequence[PresentationContext]
             max_pdu=MAXIMUM_PDU,
             evt_handlers=[(evt.EVT_CONN_OPEN, lambda _event: connected.set())],
         )
-    except (OSError, UnicodeError) as error:  # the host is looked up before anything is tried
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else "no name"
+    except UnresolvedHostError as error:
         raise DeliveryError(
-            f"{destination.address} is unreachable: {destination.host} does not resolve ({reason}); check host, and "
-            "this machine's name service"
+            f"{destination.address} is unreachable: {error}; check host, and this machine's name service"
         ) from error
     if not association.is_established:
         entity.close_sockets()

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from pynetdicom.presentation import build_context
 
+from dicom_listener.errors import UnresolvedHostError
 from dicom_listener.requesting_entity import RequestingEntity
 from reporter.association import VERIFICATION, Destination
 
@@ -27,7 +28,7 @@ def who_answers(destination: Destination) -> Answer | None:
         association = entity.associate(
             destination.host, destination.port, contexts=[build_context(VERIFICATION)], ae_title=destination.ae_title
         )
-    except (OSError, UnicodeError):  # the host does not resolve
+    except UnresolvedHostError:
         return None
     try:
         answer = association.acceptor.primitive

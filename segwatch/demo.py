@@ -39,7 +39,7 @@ from segwatch.central_wiring import running_central
 from segwatch.commands.setup import write_key, write_new
 from segwatch.errors import UsageError
 from segwatch.pipeline import Observer
-from segwatch.results import ResultFolder
+from segwatch.result_folder import ResultFolder, results_root
 from segwatch.settings import CentralSettings, SiteSettings, load_settings
 from segwatch.settings_text import central_toml, site_toml
 from segwatch.worker import Worker
@@ -117,7 +117,7 @@ class Demo:
         verdicts = [VerdictMessage.model_validate_json(message.value) for message in self._read(VERDICTS)]
         return Case(
             seg=self.pacs.files[-1],
-            preview=ResultFolder(wiring.results_root(self.settings), series_key, version, 0).preview,
+            preview=ResultFolder(results_root(self.settings), series_key, version, 0).preview,
             metrics=next(record for record in records if record.event_id == event_id).quality_metrics,
             verdict=next(verdict for verdict in verdicts if verdict.event_id == event_id),
         )

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from sqlalchemy import Connection
 
@@ -11,6 +12,7 @@ from dicom_listener.series import KEY_LENGTH
 from inference.jobs import JobQueue
 from reporter import outbox
 from segwatch.errors import UsageError
+from segwatch.result_folder import ResultFolder
 from segwatch.status import SeriesStatus, series_status
 
 SHORTEST_KEY = 8
@@ -29,6 +31,8 @@ class VersionFound:
     """Name of the rule set by which it was decided; None where it was not, or by a person."""
     records: tuple[str, ...]
     """Ids of its quality records, oldest first."""
+    results: str | None
+    """Folder of its newest run, with SEG and preview; None where there is none, or not any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,7 @@ def is_series_key(text: str) -> bool:
     return _HEXADECIMAL.fullmatch(text.lower()) is not None
 
 
-def find_series(connection: Connection, queue: JobQueue, key_prefix: str) -> SeriesFound:
+def find_series(connection: Connection, queue: JobQueue, key_prefix: str, results_root: Path) -> SeriesFound:
     """The one series whose key begins so, with every version of it.
 
     Raises:
@@ -66,5 +70,8 @@ def find_series(connection: Connection, queue: JobQueue, key_prefix: str) -> Ser
         route = routes.find(connection, key, row.version)
         records = tuple(item.event_id for item in items if item.event_id and item.run.series_version == row.version)
         status = series_status(row, jobs.get(row.version), items, route)
-        found.append(VersionFound(row.calling_ae_title, status, (route.rules or None) if route else None, records))
+        rules = (route.rules or None) if route else None
+        results = ResultFolder.newest(results_root, key, row.version)
+        path = None if results is None else str(results.path)
+        found.append(VersionFound(row.calling_ae_title, status, rules, records, path))
     return SeriesFound(key, newest.study_instance_uid or None, newest.series_instance_uid or None, tuple(found))

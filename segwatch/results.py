@@ -1,7 +1,6 @@
-"""Where the results of a series lie on disk, and how they enter the outbox."""
+"""How the results of a series are written, and how they enter the outbox."""
 
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import Connection
@@ -13,43 +12,10 @@ from reporter.preview import write_preview
 from reporter.seg_file import read_series_uid, write_seg
 from segwatch.made_results import keep_result, newest_result_before
 from segwatch.pipeline import ProcessedSeries
+from segwatch.result_folder import ResultFolder
 
 STREAM_DESTINATION = "stream"
 """Name of the message log among the destinations of the outbox."""
-
-
-@dataclass(frozen=True, slots=True)
-class ResultFolder:
-    """The folder of one run: ROOT/<series key>/<version>-<generation>."""
-
-    root: Path
-    series_key: str
-    series_version: int
-    generation: int
-
-    @property
-    def path(self) -> Path:
-        """The folder."""
-        return self.root / self.series_key / f"{self.series_version}-{self.generation}"
-
-    @property
-    def checkpoint(self) -> Path:
-        """The segmentation of a run that has not ended yet."""
-        return self.path / "segmentation.npz"
-
-    @property
-    def seg(self) -> Path:
-        """The DICOM SEG."""
-        return self.path / "seg.dcm"
-
-    @property
-    def preview(self) -> Path:
-        """A picture of the result for people at the site."""
-        return self.path / "preview.png"
-
-    def drop_checkpoint(self) -> None:
-        """Remove the checkpoint once the results are durable."""
-        self.checkpoint.unlink(missing_ok=True)
 
 
 def write_results(folder: ResultFolder, result: ProcessedSeries) -> None:

@@ -11,6 +11,7 @@ from segwatch import acts, made_results, opt_out_acts
 from segwatch.database import make_engine, make_tables
 from segwatch.errors import SettingsError
 from segwatch.private_files import make_private_database, make_private_folder
+from segwatch.result_folder import results_root
 from segwatch.settings import SiteSettings
 
 
@@ -19,7 +20,7 @@ def make_state_engine(settings: SiteSettings) -> Engine:
     engine = make_engine(settings.state_url)
     data = settings.site.data_dir
     try:
-        for folder in (data / "spool", data / "results"):
+        for folder in (data / "spool", results_root(settings)):
             make_private_folder(folder)
     except OSError as error:
         raise SettingsError(f"the folder {data} of the data cannot be made: {error.strerror}") from error

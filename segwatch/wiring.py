@@ -1,7 +1,6 @@
 """Makes the parts of a site from its settings: the only place where settings and rooms meet."""
 
 from importlib.metadata import version as distribution_version
-from pathlib import Path
 
 from pydantic import ValidationError
 from sqlalchemy import Engine
@@ -25,6 +24,7 @@ from reporter.publish import Publisher
 from segwatch.housekeeping import Housekeeping
 from segwatch.listener_wiring import make_spool
 from segwatch.pipeline import Pipeline, SiteIdentity
+from segwatch.result_folder import results_root
 from segwatch.results import STREAM_DESTINATION
 from segwatch.routing_wiring import make_opt_out
 from segwatch.settings import SiteSettings
@@ -34,11 +34,6 @@ from segwatch.worker import Worker, WorkerPlaces, WorkerPolicy
 
 LEASE_TIMEOUTS = 4
 """A delivery's lease lasts this many network time limits: connecting, negotiating, storing, releasing."""
-
-
-def results_root(settings: SiteSettings) -> Path:
-    """Folder of the results."""
-    return settings.site.data_dir / "results"
 
 
 def make_segmenter(settings: SiteSettings) -> OnnxSegmenter:

@@ -25,7 +25,8 @@ from inference.jobs import Job, JobQueue
 from segwatch.errors import ROOM_ERRORS
 from segwatch.opt_out import OptOutCheck
 from segwatch.pipeline import Observer, Pipeline
-from segwatch.results import ResultFolder, predecessor_series_uid, queue_results, write_results
+from segwatch.result_folder import ResultFolder
+from segwatch.results import predecessor_series_uid, queue_results, write_results
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from pynetdicom import evt
 from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext
 
-from dicom_listener.errors import CallBackError
+from dicom_listener.errors import CallBackError, UnresolvedHostError
 from dicom_listener.peers import Peer
 from dicom_listener.requesting_entity import RequestingEntity
 
@@ -52,11 +52,10 @@ def called_back(
             ext_neg=list(roles),
             evt_handlers=[(evt.EVT_CONN_OPEN, lambda _event: connected.set())],
         )
-    except (OSError, UnicodeError) as error:  # the host is looked up before anything is tried
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else "no name"
+    except UnresolvedHostError as error:
         raise CallBackError(
-            f"{peer.ae_title}@{peer.host}:{peer.port} is unreachable: {peer.host} does not resolve ({reason}); check "
-            "host of its [[listener.peers]], and this machine's name service"
+            f"{peer.ae_title}@{peer.host}:{peer.port} is unreachable: {error}; check host of its [[listener.peers]], "
+            "and this machine's name service"
         ) from error
     try:
         if not association.is_established:

@@ -17,6 +17,7 @@ from reporter.outbox_summary import DestinationSummary
 from segwatch import listener_wiring, state_wiring
 from segwatch.commands.console import SITE_FILE, AsJson, SiteFile, console, print_json, print_table, site_settings
 from segwatch.lookup import SHORTEST_KEY, SeriesFound, find_series, is_series_key
+from segwatch.result_folder import results_root
 from segwatch.status import SeriesStatus, SiteStatus, site_status
 
 SHOWN_SERIES = 20
@@ -65,7 +66,7 @@ def lookup(
     engine = state_wiring.make_state_engine(settings)
     if is_series_key(name):
         with engine.begin() as connection:
-            series = find_series(connection, SqlJobQueue(), name)
+            series = find_series(connection, SqlJobQueue(), name, results_root(settings))
         _print_found_series(series, as_json=as_json)
         return
     with engine.begin() as connection:
@@ -111,6 +112,7 @@ def _print_found_series(found: SeriesFound, *, as_json: bool) -> None:
                 **({"rules": version.rules} if version.rules else {}),
                 **({"remarks": remarks} if (remarks := _remarks(status)) else {}),
                 **({"records": ", ".join(version.records)} if version.records else {}),
+                **({"results": version.results} if version.results else {}),
             }
         )
 

@@ -1,11 +1,14 @@
 """The listener alone: it imports neither engine nor imaging, so it is small and quick to start."""
 
 import gc
+import logging
 
 from segwatch import listener_wiring, state_wiring
 from segwatch.commands.console import SITE_FILE, SiteFile, StopAtEof, warn_without_destination
 from segwatch.commands.console import site_settings as load_site
 from segwatch.lifecycle import announce_ready, stop_event, wait_for
+
+logger = logging.getLogger(__name__)
 
 
 def listen(config: SiteFile = SITE_FILE, stop_at_eof: StopAtEof = False) -> None:
@@ -21,3 +24,5 @@ def listen(config: SiteFile = SITE_FILE, stop_at_eof: StopAtEof = False) -> None
         gc.freeze()  # what is there now stays: later collections, which hold up every association, need not look at it
         announce_ready("listen", f"listening on {where}{tls}{listening.stow}")
         wait_for(stop)
+        logger.info("stopping: associations that run are aborted, their senders send again")
+    logger.info("stopped")

@@ -1,5 +1,6 @@
 """The commands of a site that run until they are stopped: `site` and its parts."""
 
+import logging
 import os
 import platform
 import threading
@@ -15,6 +16,8 @@ from segwatch.housekeeping import Housekeeper
 from segwatch.lifecycle import announce_ready, on_stop_signal, stop_event, wait_for
 from segwatch.settings import child_environment
 from segwatch.supervisor import ChildSpec, Supervisor
+
+logger = logging.getLogger(__name__)
 
 
 def site(config: SiteFile = SITE_FILE) -> None:
@@ -54,6 +57,7 @@ def work(
     worker = wiring.make_worker(settings, state_wiring.make_state_engine(settings), segmenter, full_name)
     announce_ready("work", f"{name or 'worker'} ready: {segmenter.model.name} {segmenter.model.version}")
     worker.run(stop)
+    logger.info("stopped")
 
 
 def deliver(config: SiteFile = SITE_FILE, stop_at_eof: StopAtEof = False) -> None:
@@ -71,5 +75,7 @@ def deliver(config: SiteFile = SITE_FILE, stop_at_eof: StopAtEof = False) -> Non
     names = ", ".join([destination.name for destination in settings.destinations] or ["no destination"])
     announce_ready("deliver", f"delivering to {names}; records to the {settings.stream.kind}")
     wait_for(stop)
+    logger.info("stopping: a delivery that runs is ended first")
     for thread in threads:
         thread.join()
+    logger.info("stopped")

@@ -49,6 +49,7 @@ def test_one_worker_of_two_dies_and_the_other_finishes(
     assert len(orthanc.series("SEG")) == len(orthanc.instances()) == 1
     for host in (listener, second, deliverer):
         assert host.stop() == 0
+        assert host.log().splitlines()[-1].endswith("stopped")
         assert TRACEBACK not in host.log()
 
 

@@ -27,7 +27,7 @@ def site(tmp_path: Path) -> SiteRoom:
 
 def look_up(site: SiteRoom, key: str) -> SeriesFound:
     with site.engine.begin() as connection:
-        return find_series(connection, site.queue, key)
+        return find_series(connection, site.queue, key, site.results)
 
 
 def test_a_series_that_cannot_be_segmented_is_found_by_the_beginning_of_its_key(site: SiteRoom, ct: list[Path]) -> None:
@@ -39,7 +39,7 @@ def test_a_series_that_cannot_be_segmented_is_found_by_the_beginning_of_its_key(
     assert found.series_instance_uid == header.SeriesInstanceUID
     (version,) = found.versions
     assert (version.status.state, version.status.reason) == (SeriesState.REJECTED, "too_few_slices")
-    assert (version.sent_by, version.records) == ("PACS", ())
+    assert (version.sent_by, version.records, version.results) == ("PACS", (), None)
 
 
 def test_a_series_that_rules_leave_out_names_the_rules(site: SiteRoom, ct: list[Path]) -> None:
@@ -66,6 +66,8 @@ def test_every_version_is_told_with_its_records(site: SiteRoom, ct: list[Path]) 
     site.worker().work_once()
     first, second = look_up(site, key).versions
     assert [len(first.records), len(second.records)] == [1, 1]
+    assert second.results is not None
+    assert (Path(second.results) / "preview.png").is_file()
     assert set(first.records).isdisjoint(second.records)
     assert (first.status.state, second.status.state) == (SeriesState.DONE, SeriesState.DELIVERING)
 
