@@ -31,7 +31,7 @@ from dicom_listener.receiving.c_store_messages import (
     decode_c_store_request,
     encode_c_store_response,
 )
-from dicom_listener.spool.files import start_writeback
+from dicom_listener.spool.files import finish_writeback, start_writeback
 from dicom_listener.spool.folder_syncs import FolderSyncs
 
 AE_TITLE = "BARE"
@@ -71,6 +71,7 @@ class _Instance:
     def commit(self, name: Path, syncs: FolderSyncs) -> None:
         self.flush()
         os.link(self.name, name)
+        finish_writeback(self.descriptor)
         folder = syncs.begin(name.parent)
         os.fdatasync(self.descriptor)
         folder.wait()

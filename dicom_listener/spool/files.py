@@ -17,7 +17,10 @@ PIECE = 128 * 1024
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 
 _libc = ctypes.CDLL(None, use_errno=True)
-_SYNC_FILE_RANGE_WRITE = 2
+_SYNC_FILE_RANGE_WAIT_BEFORE, _SYNC_FILE_RANGE_WRITE, _SYNC_FILE_RANGE_WAIT_AFTER = 1, 2, 4
+_NOT_SUPPORTED = {errno.ENOSYS, errno.EINVAL, errno.ESPIPE, errno.EOPNOTSUPP, errno.EPERM}
+"""By a file system, or by a sandbox that knows only some system calls."""
+_WRITE_AND_WAIT = _SYNC_FILE_RANGE_WAIT_BEFORE | _SYNC_FILE_RANGE_WRITE | _SYNC_FILE_RANGE_WAIT_AFTER
 _sync_file_range = getattr(_libc, "sync_file_range", None)  # Linux
 if _sync_file_range is not None:
     _sync_file_range.argtypes = [ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint]
@@ -90,6 +93,18 @@ def start_writeback(descriptor: int, offset: int, length: int) -> None:
     """Let the kernel begin to write a range of a file, so that less is left for the sync; does not wait."""
     if _sync_file_range is not None:
         _sync_file_range(descriptor, offset, length, _SYNC_FILE_RANGE_WRITE)  # a hint: its failure costs time only
+
+
+def finish_writeback(descriptor: int) -> None:
+    """Wait until the kernel has written a file; the disk may hold it in its cache, so a sync is needed all the same.
+
+    Raises:
+        OSError: it could not be written. The kernel tells this once for a descriptor: a sync that follows succeeds.
+    """
+    if _sync_file_range is not None and _sync_file_range(descriptor, 0, 0, _WRITE_AND_WAIT) != 0:
+        number = ctypes.get_errno()
+        if number not in _NOT_SUPPORTED:
+            raise OSError(number, os.strerror(number))
 
 
 def sync_file(path: Path) -> None:

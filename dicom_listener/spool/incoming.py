@@ -9,6 +9,7 @@ from typing import Protocol, Self
 
 from dicom_listener.errors import InvalidInstanceError
 from dicom_listener.spool.drafts import Draft
+from dicom_listener.spool.files import finish_writeback
 from dicom_listener.spool.identifiers import Identifiers
 from dicom_listener.spool.part10 import (
     LENGTH_BYTES,
@@ -75,6 +76,10 @@ class WholeFile:
             OSError: the disk failed.
         """
         os.link(self.draft.name, name)
+
+    def finish_writeback(self) -> None:
+        """Wait until the content is written, which is not durable yet. Raises OSError as `sync` does."""
+        finish_writeback(self.draft.descriptor)
 
     def sync(self) -> None:
         """Make the content durable. Raises OSError: the disk failed, and what it holds is not known."""

@@ -11,7 +11,7 @@ from typing import BinaryIO
 from dicom_listener.errors import InvalidInstanceError, SpoolError
 from dicom_listener.series import ReceivedInstance, series_key
 from dicom_listener.spool.files import PIECE, has_hole, is_same_content, sync_file, sync_folder
-from dicom_listener.spool.folder_syncs import FolderSyncs
+from dicom_listener.spool.folder_syncs import FolderSync, FolderSyncs
 from dicom_listener.spool.identifiers import Identifiers
 from dicom_listener.spool.incoming import Slot, WholeFile
 from dicom_listener.spool.part10 import read_file_meta
@@ -94,16 +94,25 @@ class Shelf:
             self._durable_folders.add(key)
 
     def _make_durable(self, whole: WholeFile, path: Path, outcome: StoreOutcome) -> None:
-        """Make content and name durable, both at the same time: one after the other costs a sender twice the wait."""
-        folder = self._syncs.begin(path)
+        """Make content and name durable, both at the same time: one after the other costs a sender twice the wait.
+
+        Where the file system has a journal, what it tells of the content (size, place on the disk) enters that when the
+        content is written. This comes first: otherwise the folder's sync commits the journal without it, and the
+        content's has to commit it once more, which makes a sender wait twice as long.
+        """
+        folder: FolderSync | None = None
         try:
+            if outcome is not StoreOutcome.DUPLICATE:
+                whole.finish_writeback()
+            folder = self._syncs.begin(path)
             if outcome is not StoreOutcome.DUPLICATE:
                 whole.sync()
             if outcome is not StoreOutcome.STORED:  # the one that was here before may not be durable yet
                 sync_file(path)
         except OSError:
-            with suppress(OSError):  # first: a name that is taken off would not be found, and this error be forgotten
-                folder.wait()
+            if folder is not None:
+                with suppress(OSError):  # first: a name that is taken off would not be found, and this error forgotten
+                    folder.wait()
             if outcome is StoreOutcome.STORED:
                 # the kernel takes for written what it could not write: a second try must not find this file
                 _take_off(path)

@@ -135,15 +135,7 @@ def test_a_full_disk_while_it_starts(listener: AttackedListener) -> None:
 def test_a_disk_that_fails_and_so_becomes_read_only(unmounted: AttackedListener, tmp_path: Path) -> None:
     """As ext4 does after an error, also below files that are open."""
     listener, image = unmounted, tmp_path / "image"
-    image.write_bytes(b"")
-    os.truncate(image, SPOOL_MB << 20)
-    mkfs = shutil.which("mkfs.ext4") or missing_peer("mkfs.ext4", "not installed (Debian package e2fsprogs)")
-    made = subprocess.run([mkfs, "-q", "-O", "^has_journal", image], check=False, capture_output=True, text=True)
-    if made.returncode != 0:
-        missing_peer("mkfs.ext4", f"no file system could be made in a file: {made.stderr.strip()}")
-    if not Path("/dev/loop-control").exists():
-        missing_peer("loop devices", "no file can be mounted here (kernel module loop)")
-    _mount(listener.spool_folder, "-o", "loop,errors=remount-ro", str(image))
+    _mount_new_ext4(listener.spool_folder, image, "^has_journal", "errors=remount-ro")
     listener.start()
     with associated(listener.port) as peer:
         sending = _Sending(peer, "1.2.23.1")
@@ -165,9 +157,45 @@ def test_a_disk_that_fails_and_so_becomes_read_only(unmounted: AttackedListener,
     assert missing_ones(listener.spool_folder, sending.acknowledged | again.acknowledged) == []
 
 
+def _mount_new_ext4(folder: Path, image: Path, features: str, options: str) -> None:
+    image.write_bytes(b"")
+    os.truncate(image, SPOOL_MB << 20)
+    mkfs = shutil.which("mkfs.ext4") or missing_peer("mkfs.ext4", "not installed (Debian package e2fsprogs)")
+    made = subprocess.run([mkfs, "-q", "-O", features, image], check=False, capture_output=True, text=True)
+    if made.returncode != 0:
+        missing_peer("mkfs.ext4", f"no file system could be made in a file: {made.stderr.strip()}")
+    if not Path("/dev/loop-control").exists():
+        missing_peer("loop devices", "no file can be mounted here (kernel module loop)")
+    _mount(folder, "-o", f"loop,{options}", str(image))
+
+
+def _device(folder: Path) -> str:
+    found = subprocess.run(["findmnt", "-no", "SOURCE", folder], check=True, capture_output=True, text=True)
+    return Path(found.stdout.strip()).name
+
+
 def _report_disk_error(folder: Path) -> None:
-    device = subprocess.run(["findmnt", "-no", "SOURCE", folder], check=True, capture_output=True, text=True).stdout
-    (Path("/sys/fs/ext4") / Path(device.strip()).name / "trigger_fs_error").write_text("of a test")
+    (Path("/sys/fs/ext4") / _device(folder) / "trigger_fs_error").write_text("of a test")
+
+
+def test_an_instance_costs_one_commit_of_the_journal(unmounted: AttackedListener, tmp_path: Path) -> None:
+    """Its content and its name in one: a second commit would double what a sender waits for the disk."""
+    listener, count = unmounted, 30
+    _mount_new_ext4(listener.spool_folder, tmp_path / "image", "has_journal", "commit=600")
+    listener.start()
+    with associated(listener.port) as peer:
+        sending = _Sending(peer, "1.2.25.1")
+        assert sending.one() == 0  # its series is new, and the folder's name is durable first
+        before = _commits(listener.spool_folder)
+        assert [sending.one() for _ in range(count)] == [0] * count
+        assert count <= _commits(listener.spool_folder) - before <= count + 3
+    assert missing_ones(listener.spool_folder, sending.acknowledged) == []
+
+
+def _commits(folder: Path) -> int:
+    """Transactions that the journal of a file system has committed."""
+    (info,) = Path("/proc/fs/jbd2").glob(f"{_device(folder)}-*/info")
+    return int(info.read_text().split()[0])
 
 
 def test_a_listener_that_cannot_write_its_spool_says_so_and_ends(listener: AttackedListener) -> None:

@@ -1,3 +1,4 @@
+import ctypes
 import errno
 import os
 from collections.abc import Callable
@@ -8,9 +9,11 @@ import pytest
 
 from dicom_listener.errors import SpoolError, SpoolFullError
 from dicom_listener.series import series_key
+from dicom_listener.spool import files
 from dicom_listener.spool import torn as torn_files
 from dicom_listener.spool.files import has_hole, sync_name
-from dicom_listener.spool.folder_syncs import FolderSyncs
+from dicom_listener.spool.folder_syncs import FolderSync, FolderSyncs
+from dicom_listener.spool.incoming import WholeFile
 from dicom_listener.spool.spool import Spool
 from dicom_listener.stored import StoreOutcome
 from tests.unit.dicom_listener.instances import SERIES, STUDY, instance
@@ -168,8 +171,9 @@ def test_where_zeros_are_holes_a_hole_says_nothing(spool: Spool, monkeypatch: py
     torn_files._probe.cache_clear()
 
 
+@pytest.mark.parametrize("told_by", ["fdatasync", "sync_file_range"])
 def test_a_file_that_cannot_be_written_is_kept_apart_from_those_that_count(
-    spool: Spool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    spool: Spool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, told_by: str
 ) -> None:
     """Another sender of the same instance may have been told Success for it a moment ago."""
     encoded = instance(1)[1]
@@ -177,8 +181,15 @@ def test_a_file_that_cannot_be_written_is_kept_apart_from_those_that_count(
     def fail(_descriptor: int) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
-    with monkeypatch.context() as patch, pytest.raises(SpoolError):
-        patch.setattr(os, "fdatasync", fail)
+    def fail_to_write(_descriptor: int, _offset: int, _length: int, flags: int) -> int:
+        ctypes.set_errno(errno.EIO if flags & 4 else 0)
+        return -1
+
+    with monkeypatch.context() as patch, pytest.raises(SpoolError, match="Input/output error"):
+        if told_by == "fdatasync":
+            patch.setattr(os, "fdatasync", fail)
+        else:  # and by nothing after it: the kernel tells it once
+            patch.setattr(files, "_sync_file_range", fail_to_write)
         spool.store(*instance(1))
 
     assert spool.load(KEY) == ()
@@ -186,6 +197,38 @@ def test_a_file_that_cannot_be_written_is_kept_apart_from_those_that_count(
     assert apart.read_bytes().endswith(encoded)
     assert str(apart) in caplog.text
     assert spool.store(*instance(1)).outcome is StoreOutcome.STORED
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.EINVAL, errno.EPERM])
+def test_where_writing_cannot_be_waited_for_the_sync_does_it_all(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(*_arguments: int) -> int:
+        ctypes.set_errno(number)
+        return -1
+
+    monkeypatch.setattr(files, "_sync_file_range", refuse)
+    stored = spool.store(*instance(1))
+    assert [one.instance for one in spool.load(KEY)] == [stored.instance]
+
+
+def test_content_is_written_before_the_sync_of_its_name_begins(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that one commit of the journal has both."""
+    steps: list[str] = []
+    finish, begin = WholeFile.finish_writeback, FolderSyncs.begin
+
+    def written(whole: WholeFile) -> None:
+        finish(whole)
+        steps.append("written")
+
+    def begun(syncs: FolderSyncs, path: Path) -> FolderSync:
+        steps.append("name")
+        return begin(syncs, path)
+
+    monkeypatch.setattr(WholeFile, "finish_writeback", written)
+    monkeypatch.setattr(FolderSyncs, "begin", begun)
+    spool.store(*instance(1))
+    assert steps == ["written", "name"]
 
 
 def test_a_name_that_is_synced_late_does_not_hide_that_the_content_was_not_written(
