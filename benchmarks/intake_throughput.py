@@ -90,7 +90,7 @@ def _benchmark(folder: Path, dcmtk: Dcmtk, options: argparse.Namespace) -> list[
     programs = [dcmtk.storescu, dcmtk.storescp, *([Path(orthanc)] if ORTHANC in makers and orthanc else [])]
     lines = ["# Throughput of the intake", "", surroundings.command_line(), ""]
     lines += [f"- {line}" for line in surroundings.describe(folder, programs)]
-    lines += [f"- {WARM_PAGES_NOTE}", f"- {_MEMORY_NOTE}"]
+    lines += [f"- {note}" for note in (WARM_PAGES_NOTE, surroundings.SPREAD_NOTE, _MEMORY_NOTE)]
     if options.runs < ENOUGH_RUNS:
         lines += [f"- {options.runs} runs of each are for orientation: `--full` makes {ENOUGH_RUNS}."]
     return [*lines, "", *_sections(blocks, long_series)]

@@ -10,6 +10,7 @@ from pathlib import Path
 from benchmarks.intake.contenders import Maker
 from benchmarks.intake.run import Run, delete, run
 from benchmarks.intake.source import Series
+from benchmarks.intake.surroundings import spread
 from benchmarks.intake.warm_pages import WarmPages
 from tests.peers.dcmtk import Dcmtk
 
@@ -58,6 +59,8 @@ def run_block(
     makers: Makers, folder: Path, dcmtk: Dcmtk, series: Sequence[Series], *, rounds: int, pages: WarmPages
 ) -> Block:
     """Run every server `rounds` times over fresh folders below `folder`, which is removed at the end of all."""
+    folder.mkdir()
+    spread(folder)
     order, runs = random.Random(len(series)), {name: list[Run]() for name in makers}  # noqa: S311 (not a secret)
     for number in range(rounds):
         names = list(makers)
