@@ -32,10 +32,10 @@ class Command:
 
 RUN, LOOK, ACT, TUNE = "Run", "Look", "Act on a series", "Set up and tune"
 COMMANDS = (
-    Command("site", RUN, "serve", "site"),
+    Command("site", RUN, "site", "site"),
     Command("listen", RUN, "listen", "listen"),
-    Command("work", RUN, "serve", "work"),
-    Command("deliver", RUN, "serve", "deliver"),
+    Command("work", RUN, "work", "work"),
+    Command("deliver", RUN, "deliver", "deliver"),
     Command("central", RUN, "central", "central"),
     Command("process", RUN, "process", "process"),
     Command("send", RUN, "send", "send"),

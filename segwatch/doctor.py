@@ -10,7 +10,7 @@ from qc.metric_set import LESION_CORE_1
 from qc.stream.kafka_admin import DAY_MS, TopicSettings, check_broker
 from qc.stream.topics import metrics_topic
 from reporter.association import Destination, echo
-from segwatch import listener_wiring, state_wiring, stow_wiring, wiring
+from segwatch import delivery_wiring, state_wiring, stow_wiring, wiring
 from segwatch.commitment_wiring import check_commitment
 from segwatch.completion_wiring import check_completion
 from segwatch.errors import ROOM_ERRORS, UsageError
@@ -32,7 +32,7 @@ def examine(settings: SiteSettings) -> Iterator[Finding]:
     for name, check in CHECKS:
         yield _finding(name, check, settings)
     for destination in settings.destinations:
-        target = wiring.make_destination(settings, destination)
+        target = delivery_wiring.make_destination(settings, destination)
         yield _finding(f"destination {destination.name}", partial(_echo, target), settings)
 
 
@@ -60,7 +60,7 @@ def _state(settings: SiteSettings) -> str:
 
 
 def _spool(settings: SiteSettings) -> str:
-    usage = listener_wiring.make_spool(settings).usage()
+    usage = state_wiring.make_spool(settings).usage()
     if usage.refusal is not None:
         raise UsageError(f"instances are refused: {usage.refusal}; make room, or move site.data_dir to a larger disk")
     return f"{usage.instances} instances, disk {usage.disk_used_share:.0%} full"

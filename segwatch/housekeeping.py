@@ -25,7 +25,7 @@ from inference.jobs import Job, JobQueue, JobState
 from reporter import outbox
 from segwatch.database import erase_traces
 from segwatch.made_results import drop_results
-from segwatch.results import remove_results
+from segwatch.result_folder import remove_results
 
 logger = logging.getLogger(__name__)
 

@@ -24,6 +24,7 @@ from segwatch.listener_watch import make_metrics, watched
 from segwatch.metrics_endpoint import Health
 from segwatch.routing_wiring import make_router, make_rule_book
 from segwatch.settings import SiteSettings
+from segwatch.state_wiring import make_spool
 from segwatch.superseding import superseding
 
 Told = TypeVar("Told")
@@ -39,15 +40,6 @@ class Listening:
     """Of the storage SCP with TLS, where it speaks that."""
     stow: str
     """What the ready line says of STOW-RS; empty when it is off."""
-
-
-def make_spool(settings: SiteSettings) -> Spool:
-    """Open the spool. Raises `SpoolError`."""
-    return Spool(
-        settings.site.data_dir / "spool",
-        high_watermark=settings.spool.high_watermark,
-        minimum_free_bytes=settings.spool.minimum_free_bytes,
-    )
 
 
 def make_intake(

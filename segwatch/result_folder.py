@@ -1,10 +1,14 @@
-"""Where the results of a series lie on disk."""
+"""Where the results of a series lie on disk, and where its record goes."""
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from segwatch.settings import SiteSettings
+
+STREAM_DESTINATION = "stream"
+"""Name of the message log among the destinations of the outbox."""
 
 
 def results_root(settings: SiteSettings) -> Path:
@@ -52,3 +56,8 @@ class ResultFolder:
     def drop_checkpoint(self) -> None:
         """Remove the checkpoint once the results are durable."""
         self.checkpoint.unlink(missing_ok=True)
+
+
+def remove_results(root: Path, series_key: str) -> None:
+    """Remove every result of a series; nothing happens when there is none."""
+    shutil.rmtree(root / series_key, ignore_errors=True)

@@ -1,8 +1,5 @@
 """How the results of a series are written, and how they enter the outbox."""
 
-import shutil
-from pathlib import Path
-
 from sqlalchemy import Connection
 
 from inference.jobs import JobQueue, JobState
@@ -12,10 +9,7 @@ from reporter.preview import write_preview
 from reporter.seg_file import read_series_uid, write_seg
 from segwatch.made_results import keep_result, newest_result_before
 from segwatch.pipeline import ProcessedSeries
-from segwatch.result_folder import ResultFolder
-
-STREAM_DESTINATION = "stream"
-"""Name of the message log among the destinations of the outbox."""
+from segwatch.result_folder import STREAM_DESTINATION, ResultFolder
 
 
 def write_results(folder: ResultFolder, result: ProcessedSeries) -> None:
@@ -49,8 +43,3 @@ def predecessor_series_uid(connection: Connection, queue: JobQueue, folder: Resu
     earlier = (folder.root / folder.series_key).glob(f"{version}-*/seg.dcm")
     newest = max(earlier, key=lambda path: int(path.parent.name.split("-")[1]), default=None)
     return None if newest is None else read_series_uid(newest)
-
-
-def remove_results(root: Path, series_key: str) -> None:
-    """Remove every result of a series; nothing happens when there is none."""
-    shutil.rmtree(root / series_key, ignore_errors=True)

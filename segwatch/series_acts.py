@@ -20,7 +20,7 @@ from segwatch.acts import Act, ActKind, keep_act
 from segwatch.database import erase_traces
 from segwatch.errors import UsageError
 from segwatch.made_results import drop_results
-from segwatch.results import remove_results
+from segwatch.result_folder import remove_results
 from segwatch.superseding import supersede
 
 

@@ -1,10 +1,11 @@
-"""Opens the state of a site: series, jobs, outbox and the acts of people."""
+"""Opens what a site keeps: its state (series, jobs, outbox and the acts of people), its spool and its results."""
 
 from pathlib import Path
 
 from sqlalchemy import Engine
 
 from dicom_listener import state as listener_state
+from dicom_listener.spool.spool import Spool
 from inference.sql_queue import metadata as queue_metadata
 from reporter import outbox
 from segwatch import acts, made_results, opt_out_acts
@@ -34,3 +35,12 @@ def make_state_engine(settings: SiteSettings) -> Engine:
     rooms = (listener_state.metadata, queue_metadata, outbox.metadata)
     make_tables(engine, *rooms, acts.metadata, opt_out_acts.metadata, made_results.metadata)
     return engine
+
+
+def make_spool(settings: SiteSettings) -> Spool:
+    """Open the spool. Raises `SpoolError`."""
+    return Spool(
+        settings.site.data_dir / "spool",
+        high_watermark=settings.spool.high_watermark,
+        minimum_free_bytes=settings.spool.minimum_free_bytes,
+    )

@@ -14,7 +14,7 @@ from dicom_listener.spool.spool import SpoolUsage
 from inference.sql_queue import SqlJobQueue
 from reporter import outbox
 from reporter.outbox_summary import DestinationSummary
-from segwatch import listener_wiring, state_wiring
+from segwatch import state_wiring
 from segwatch.commands.console import SITE_FILE, AsJson, SiteFile, console, print_json, print_table, site_settings
 from segwatch.lookup import SHORTEST_KEY, SeriesFound, find_series, is_series_key
 from segwatch.result_folder import results_root
@@ -33,7 +33,7 @@ def status(
     """Show series by state, what waits in the outbox and why, the spool, and the turnaround time."""
     settings = site_settings(config)
     engine = state_wiring.make_state_engine(settings)
-    usage = listener_wiring.make_spool(settings).usage()
+    usage = state_wiring.make_spool(settings).usage()
     with engine.begin() as connection:
         found = site_status(connection, SqlJobQueue(), usage)
     if as_json:

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from dicom_listener.errors import UnreadableInstanceError
 from dicom_listener.spool.heads import read_head
-from segwatch import listener_wiring, state_wiring
+from segwatch import state_wiring
 from segwatch.commands.console import SITE_FILE, SiteFile, console, print_table, site_settings
 from segwatch.commands.inspect import SHOWN_KEY, utc_time
 from segwatch.errors import UsageError
@@ -107,7 +107,7 @@ def _desk(settings: SiteSettings) -> OptOutDesk:
         raise UsageError(
             'there is no opt-out list: name one in the settings, e.g. routing.opt_out_file = "opt-out.txt"'
         )
-    spool = listener_wiring.make_spool(settings)
+    spool = state_wiring.make_spool(settings)
     return OptOutDesk(path, settings.secret(), state_wiring.make_state_engine(settings), spool)
 
 

@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from inference.sql_queue import SqlJobQueue
-from segwatch import listener_wiring, state_wiring
+from segwatch import state_wiring
 from segwatch.acts import find_acts
 from segwatch.commands.console import SITE_FILE, SiteFile, console, print_table, site_settings
 from segwatch.commands.inspect import SHOWN_KEY, utc_time
@@ -33,7 +33,7 @@ def _actor(given: str) -> str:
 def _acts(config: Path) -> SeriesActs:
     settings = site_settings(config)
     engine = state_wiring.make_state_engine(settings)
-    return SeriesActs(engine, listener_wiring.make_spool(settings), SqlJobQueue(), results_root(settings))
+    return SeriesActs(engine, state_wiring.make_spool(settings), SqlJobQueue(), results_root(settings))
 
 
 @app.command("reprocess")

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from segwatch.cli import COMMANDS
+
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("dicom_listener", "inference", "qc", "reporter", "segwatch")
 EXTRAS = ("torch", "monai", "onnx", "onnxscript", "sklearn", "pg8000", "pytest", "hypothesis", "jsonschema")
@@ -17,6 +19,8 @@ EXTRAS = ("torch", "monai", "onnx", "onnxscript", "sklearn", "pg8000", "pytest",
 OF_AN_EXTRA = ("inference.training", "qc.fit")
 """The modules that need an extra: `train`, `fit`."""
 IMAGING = ("dicom_listener", "inference", "reporter", "segwatch", "pydicom", "pynetdicom", "highdicom", "onnxruntime")
+
+ENGINE = {"onnxruntime", "highdicom", "scipy"}
 
 IMPORT_ALL = """
 import importlib, sys
@@ -85,12 +89,15 @@ def test_the_central_host_imports_no_imaging_library() -> None:
 
 def test_the_listener_imports_no_engine() -> None:
     """It is started first and runs always: small, quick to start, and nothing of the engine's in its process."""
-    assert not _import(["segwatch.commands.listen"], blocked=("torch",)) & {
-        "onnxruntime",
-        "highdicom",
-        "scipy",
-        "kafka",
-    }
+    assert not _import(["segwatch.commands.listen"], blocked=("torch",)) & {*ENGINE, "kafka"}
+
+
+@pytest.mark.parametrize("command", ["site", "deliver", "status", "series", "optout"])
+def test_what_segments_nothing_imports_no_engine(command: str) -> None:
+    """It takes longer than all the rest, and `segwatch site` starts several processes at once."""
+    (module,) = (one.module for one in COMMANDS if one.name == command)
+
+    assert not _import([f"segwatch.commands.{module}"], blocked=("torch",)) & ENGINE
 
 
 @pytest.mark.parametrize("path", _sources(*ROOMS, "tests", "benchmarks"), ids=lambda path: str(path.relative_to(ROOT)))
