@@ -10,6 +10,8 @@ import pytest
 from pynetdicom.transport import AssociationSocket
 
 from dicom_listener.network.scp import ScpSettings
+from dicom_listener.receiving import receivers
+from dicom_listener.receiving.starter import ReceiverStarter
 from dicom_listener.stow.settings import StowLimits
 from tests.unit.dicom_listener.listening import INTAKES, Listener
 from tests.unit.dicom_listener.stow_pushing import Pusher
@@ -51,6 +53,34 @@ def _senders_hear_a_quick_rejection(monkeypatch: pytest.MonkeyPatch) -> None:
 def intake(request: pytest.FixtureRequest) -> dict[str, Any]:
     """Which way instances take, as settings: everything that listens is tested on all of them."""
     return dict(request.param)
+
+
+class _KeptStarter(ReceiverStarter):
+    """Outlives its listeners: it reads all code when it begins, for most of a second."""
+
+    def close(self) -> None:
+        """Go on."""
+
+    def end(self) -> None:
+        super().close()
+
+
+@pytest.fixture(scope="session")
+def _kept_starter() -> Iterator[_KeptStarter]:
+    starter = _KeptStarter()
+    yield starter
+    starter.end()
+
+
+@pytest.fixture
+def make_starter(_kept_starter: _KeptStarter) -> Callable[[], ReceiverStarter]:
+    """How a listener gets the process that starts its receivers: all have the same one."""
+    return lambda: _kept_starter
+
+
+@pytest.fixture(autouse=True)
+def _receivers_start_at_once(make_starter: Callable[[], ReceiverStarter], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(receivers, "ReceiverStarter", make_starter)
 
 
 @pytest.fixture

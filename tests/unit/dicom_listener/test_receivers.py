@@ -16,6 +16,7 @@ from dicom_listener.network.scp import ScpSettings
 from dicom_listener.receiving import receivers as receivers_module
 from dicom_listener.receiving.messages import Alive
 from dicom_listener.receiving.receivers import Receivers
+from dicom_listener.receiving.starter import ReceiverStarter
 from dicom_listener.spool.spool import Spool
 from dicom_listener.stored import StoreOutcome
 from tests.peers.waiting import wait_until
@@ -32,6 +33,12 @@ SOMETHING = 999
 @pytest.fixture
 def intake() -> dict[str, Any]:
     return {**INTAKES["receivers"], "receivers": 2}
+
+
+@pytest.fixture
+def make_starter() -> Callable[[], ReceiverStarter]:
+    """Each listener its own, as in a site."""
+    return ReceiverStarter
 
 
 @pytest.fixture
