@@ -1,15 +1,28 @@
 """Free TCP ports on loopback, and waiting until somebody listens there."""
 
+import os
 import random
 import socket
 import subprocess
 import time
+from collections.abc import Mapping
 
 LOOPBACK = "127.0.0.1"
 _FIRST, _LAST = 20_000, 32_000
 """Below the range from which Linux takes the ports of outgoing connections (32768 and up): a port stays free while
 its server is down, which tests of an unreachable peer rely on."""
 _handed_out: set[int] = set()
+
+
+def own_ports(environment: Mapping[str, str]) -> range:
+    """The ports of this process: where pytest-xdist runs several at once, each has its part.
+
+    Otherwise one could take the port of a server that another one has stopped for a while.
+    """
+    worker, count = environment.get("PYTEST_XDIST_WORKER"), int(environment.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    size = (_LAST - _FIRST) // count
+    first = _FIRST + size * int(worker.removeprefix("gw") if worker else 0)
+    return range(first, first + size)
 
 
 def _is_free(port: int) -> bool:
@@ -25,13 +38,14 @@ def _is_free(port: int) -> bool:
 
 def free_ports(count: int = 1) -> int:
     """Return the first of `count` consecutive TCP ports that nobody listens on; none is handed out twice."""
+    ours = own_ports(os.environ)
     for _ in range(1000):
-        first = random.randrange(_FIRST, _LAST)  # noqa: S311 (not a secret)
+        first = random.choice(ours[: 1 - count or None])  # noqa: S311 (not a secret)
         wanted = range(first, first + count)
         if all(_is_free(port) for port in wanted):
             _handed_out.update(wanted)
             return first
-    raise RuntimeError(f"no {count} consecutive free ports between {_FIRST} and {_LAST}")
+    raise RuntimeError(f"no {count} consecutive free ports between {ours.start} and {ours.stop}")
 
 
 def is_listening(port: int, host: str = LOOPBACK) -> bool:
