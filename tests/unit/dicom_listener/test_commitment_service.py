@@ -9,6 +9,7 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, SegmentationStorage
 from pynetdicom import evt
+from pynetdicom.association import Association
 
 from dicom_listener.commitment import commitment_table
 from dicom_listener.commitment.commitment_table import CommitmentState
@@ -62,6 +63,12 @@ def scu() -> Iterator[Callable[..., Scu]]:
 def _states(listener: CommittingListener) -> list[str]:
     with listener.engine.begin() as connection:
         return [row.state for row in connection.execute(commitment_requests.select())]
+
+
+def _release(listener: CommittingListener, association: Association) -> None:
+    """Release once every report is answered: pynetdicom cannot answer one on an association that it is releasing."""
+    wait_until(lambda: set(_states(listener)) == {CommitmentState.REPORTED}, "the answers are noted")
+    association.release()
 
 
 def test_the_report_comes_on_the_association_that_stays_open(committing: Make, scu: Callable[..., Scu]) -> None:
@@ -122,7 +129,7 @@ def test_each_instance_fails_for_its_own_reason(committing: Make, scu: Callable[
     ]
     assert ask(association, "1.2.3", *references) == 0x0000
     report = sender.next_report()
-    association.release()
+    _release(listener, association)
     assert (report.event_type, report.committed) == (2, [(CT, uid(1))])
     assert report.failed == [
         (EnhancedCTImageStorage, uid(1), 0x0119),
@@ -142,7 +149,7 @@ def test_what_was_purged_is_not_committed(committing: Make, scu: Callable[..., S
     listener.spool.purge(key)
     assert ask(association, "1.2.4", (CT, uid(1))) == 0x0000
     assert sender.next_report().failed == [(CT, uid(1), 0x0112)]
-    association.release()
+    _release(listener, association)
 
 
 def test_the_same_request_again_is_one_row_and_another_report(committing: Make, scu: Callable[..., Scu]) -> None:
@@ -270,7 +277,7 @@ def test_reports_and_answers_to_stores_that_go_on_do_not_mix(committing: Make, s
         for number in range(3):
             assert send(association, data_set(3 * turn + number)).Status == 0x0000
     assert {sender.next_report().transaction_uid for _ in range(10)} == {f"1.2.{turn}" for turn in range(10)}
-    association.release()
+    _release(listener, association)
 
 
 def test_no_uid_and_no_traceback_is_logged(
