@@ -30,7 +30,7 @@ from reporter.association import Destination
 from reporter.delivery import CStoreSender
 from reporter.send_folder import send_folder
 from reporter.storage_folder import FolderDestination
-from segwatch import listener_wiring, state_wiring, wiring
+from segwatch import delivery_wiring, listener_wiring, state_wiring, wiring
 from segwatch.pipeline import Progress
 from segwatch.settings import SiteSettings, load_settings
 from segwatch.settings_text import site_toml
@@ -80,7 +80,7 @@ def _benchmark(folder: Path, options: argparse.Namespace) -> None:
         result = json.loads(worked.stdout)
         rows |= result["seconds"]
         start = time.perf_counter()
-        for runner in wiring.make_deliverers(settings, engine):
+        for runner in delivery_wiring.make_deliverers(settings, engine):
             runner.drain_once(time.time())
         rows["delivery and record"] = time.perf_counter() - start
     _print_table(rows, f"{count} instances", result["peak_mb"])

@@ -34,7 +34,7 @@ from qc.stream.messages import Message
 from qc.stream.topics import VERDICTS, Subscription, metrics_topic
 from reporter import outbox
 from reporter.storage_folder import FolderDestination
-from segwatch import listener_wiring, state_wiring, wiring
+from segwatch import delivery_wiring, listener_wiring, state_wiring, wiring
 from segwatch.central_wiring import running_central
 from segwatch.commands.setup import write_key, write_new
 from segwatch.errors import UsageError
@@ -93,7 +93,7 @@ class Demo:
         places = wiring.make_places(self.settings, self.engine)
         Worker("demo", places, pipeline, wiring.make_policy(self.settings), observe=lambda _job: observe).work_once()
         self._check_job(route.series_key)
-        for runner in wiring.make_deliverers(self.settings, self.engine):
+        for runner in delivery_wiring.make_deliverers(self.settings, self.engine):
             runner.drain_once(time.time())
         self.consumer.consume_available()
         return self._case(route.series_key, route.version)

@@ -14,15 +14,11 @@ from inference.segmenter import Segmenter
 from inference.sql_queue import SqlJobQueue
 from qc.periods import PeriodLength
 from qc.record import ModelReference
-from segwatch import delivery_wiring
 from segwatch.pipeline import Pipeline, SiteIdentity
 from segwatch.result_folder import results_root
 from segwatch.routing_wiring import make_opt_out
 from segwatch.settings import SiteSettings
 from segwatch.worker import Worker, WorkerPlaces, WorkerPolicy
-
-make_deliverers = delivery_wiring.make_deliverers
-"""For whoever runs a whole site in one process."""
 
 
 def make_segmenter(settings: SiteSettings) -> OnnxSegmenter:

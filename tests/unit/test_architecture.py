@@ -100,6 +100,10 @@ def test_what_segments_nothing_imports_no_engine(command: str) -> None:
     assert not _import([f"segwatch.commands.{module}"], blocked=("torch",)) & ENGINE
 
 
+def test_a_worker_imports_no_network() -> None:
+    assert not _import(["segwatch.commands.work"], blocked=("torch",)) & {"kafka", "pynetdicom", "uvicorn"}
+
+
 @pytest.mark.parametrize("path", _sources(*ROOMS, "tests", "benchmarks"), ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_file_is_small_enough_to_be_read(path: Path) -> None:
     lines = path.read_text().count("\n")
