@@ -10,7 +10,7 @@ import pytest
 from qc.stream.kafka_admin import check_broker, ensure_topics
 from qc.stream.kafka_connection import KafkaConnection
 from qc.stream.topics import ALERTS, DEAD_LETTERS, VERDICTS, metrics_topic
-from tests.peers.kafka import KafkaBroker
+from tests.peers.kafka import KafkaBroker, java_options
 
 SCRIPT = Path(__file__).resolve().parents[2] / "deploy" / "kafka" / "create-topics.sh"
 
@@ -37,6 +37,7 @@ def run(broker: KafkaBroker, *arguments: str, **more: str) -> subprocess.Complet
         "BOOTSTRAP": broker.bootstrap,
         "REPLICATION": "1",
         "KAFKA_HEAP_OPTS": "-Xmx128m",
+        "KAFKA_OPTS": java_options(),
         **more,
     }
     command = ["sh", str(SCRIPT), *arguments]
@@ -45,7 +46,8 @@ def run(broker: KafkaBroker, *arguments: str, **more: str) -> subprocess.Complet
 
 def rules(broker: KafkaBroker) -> str:
     command = [str(broker.home / "bin" / "kafka-acls.sh"), "--bootstrap-server", broker.bootstrap, "--list"]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    environment = {**os.environ, "KAFKA_OPTS": java_options()}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=60).stdout
 
 
 def test_topics_suit_central_and_a_site_may_write_to_its_own_alone(broker: KafkaBroker) -> None:

@@ -26,7 +26,7 @@ class KafkaBroker:
         self.port = free_ports(2)  # the controller listens on the next one
         self.bootstrap = f"{LOOPBACK}:{self.port}"
         folder.mkdir(parents=True, exist_ok=True)
-        self._environment = {**os.environ, "LOG_DIR": str(folder / "logs"), "KAFKA_OPTS": _java_options()}
+        self._environment = {**os.environ, "LOG_DIR": str(folder / "logs"), "KAFKA_OPTS": java_options()}
         self._server = ServerProcess(self._command(), log=folder / "broker.log", environment=self._environment)
 
     def start(self) -> None:
@@ -137,8 +137,8 @@ def find_kafka(home: Path) -> Path:
     return home
 
 
-def _java_options() -> str:
-    """Java's quick compiler alone: the other one takes more time than it saves a broker that lives for a minute."""
+def java_options() -> str:
+    """Java's quick compiler alone: the other one takes more time than it saves what lives for a minute."""
     return f"-XX:TieredStopAtLevel=1 {os.environ.get('KAFKA_OPTS', '')}".strip()
 
 
