@@ -10,6 +10,9 @@ PIP := -m pip install --quiet --disable-pip-version-check
 TORCH := torch==2.13.0
 # needs torch to be imported and to be type-checked
 TRAIN_TESTS := tests/unit/inference/test_training.py
+# two files of tests at once, each file in order (the tests of one share servers), in the order of the folders: the
+# long ones come first
+TWO_AT_ONCE := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 export PYTHON
 
 .PHONY: demo test lint train-test benchmark peers
@@ -19,7 +22,7 @@ demo: $(VENV)/.serving
 	$(VENV)/bin/segwatch demo $(if $(CT),--ct '$(CT)') $(if $(OUT),--out '$(OUT)')
 
 test: peers lint
-	$(VENV)/bin/pytest -m 'not train' $(ARGS)
+	$(VENV)/bin/pytest -m 'not train' $(TWO_AT_ONCE) $(ARGS)
 
 lint: $(VENV)/.dev
 	$(VENV)/bin/ruff format --check .
