@@ -40,6 +40,5 @@ def predecessor_series_uid(connection: Connection, queue: JobQueue, folder: Resu
     # releases before this was kept left the file alone; a run whose result was dropped has a file too, but no such job
     done = [job.series_version for job in queue.find(connection, folder.series_key) if job.state is JobState.DONE]
     version = max((version for version in done if version < folder.series_version), default=0)
-    earlier = (folder.root / folder.series_key).glob(f"{version}-*/seg.dcm")
-    newest = max(earlier, key=lambda path: int(path.parent.name.split("-")[1]), default=None)
-    return None if newest is None else read_series_uid(newest)
+    newest = ResultFolder.newest(folder.root, folder.series_key, version)
+    return None if newest is None else read_series_uid(newest.seg)

@@ -37,7 +37,6 @@ from dicom_listener.spool.folder_syncs import FolderSyncs
 AE_TITLE = "BARE"
 _MAXIMUM_PDU_BYTES = 131072
 _BLOCK_BYTES = 256 * 1024
-_HEADERS_BYTES = PDU_HEADER.size + PDV_HEADER.size
 _RELEASE_RQ, _RELEASE_RP = 0x05, 0x06
 _VERIFICATION = "1.2.840.10008.1.1"
 _IS_COMMAND, _IS_LAST = 0b01, 0b10

@@ -13,6 +13,8 @@ PDU_HEADER = struct.Struct(">BxL")
 """PDU type, a reserved byte, length of what follows (PS3.8 section 9.3.1)."""
 PDV_HEADER = struct.Struct(">LBB")
 """Length of what follows itself, presentation context ID, message control header (PS3.8 section 9.3.5.1, annex E.2)."""
+HEADERS_BYTES = PDU_HEADER.size + PDV_HEADER.size
+"""Before what a PDU's first fragment holds."""
 COMMAND_AND_LAST = 0b11
 
 _C_STORE_RQ = 0x0001

@@ -18,7 +18,6 @@ class HeldConnection:
         self.buffer = ReceiveBuffer()
         self.buffer.put_back(received)
         self._socket = socket.socket(fileno=descriptor)
-        self._descriptor = descriptor
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._idle_seconds = self._idle_left = idle_seconds
         self._is_wanted = self._is_wanted_at_once = False
@@ -30,7 +29,7 @@ class HeldConnection:
 
     def may_go_on(self, *, is_between: bool) -> bool:
         """Whether it stays here; `is_between` two data sets it may leave."""
-        return not (self._is_wanted_at_once or self._idle_left <= 0 or (self._is_wanted and is_between))
+        return not (self.is_idle or self._is_wanted_at_once or (self._is_wanted and is_between))
 
     def on_progress(self) -> None:
         """The peer made progress."""
@@ -42,7 +41,7 @@ class HeldConnection:
 
     def _receive_into(self, views: Sequence[memoryview]) -> int:
         # the listener made it non-blocking, and Python's recv_into would poll it before each read
-        return os.readv(self._descriptor, views)
+        return os.readv(self._socket.fileno(), views)
 
     def wait(self) -> None:
         """Wait until something can be read, it is wanted, or the peer was silent for too long."""
@@ -78,5 +77,4 @@ class HeldConnection:
     def close(self) -> None:
         """Close the descriptors; the connection stays open, for the listener has one too."""
         self._socket.close()
-        self._descriptor = -1
         os.close(self._wake)

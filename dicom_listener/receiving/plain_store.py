@@ -13,6 +13,7 @@ from dicom_listener.association_report import Tally
 from dicom_listener.receiving.accepted_context import AcceptedContext
 from dicom_listener.receiving.c_store_messages import (
     COMMAND_AND_LAST,
+    HEADERS_BYTES,
     P_DATA_TF,
     PDU_HEADER,
     PDV_HEADER,
@@ -27,7 +28,6 @@ from dicom_listener.stored import StoreRequest
 
 LOGGER = logging.getLogger(__name__)
 
-_HEADERS_BYTES = PDU_HEADER.size + PDV_HEADER.size
 _LONGEST_COMMAND = 4096
 """A C-STORE-RQ has about 150 bytes."""
 
@@ -156,11 +156,11 @@ class PlainStores:
             self._draft = None
 
     def _begin(self, view: memoryview) -> Turn:
-        if len(view) < _HEADERS_BYTES:
+        if len(view) < HEADERS_BYTES:
             return Turn(0, Next.WAIT if not view or view[0] == P_DATA_TF else Next.NOT_PLAIN)
         pdu_type, pdu_length = PDU_HEADER.unpack_from(view)
         pdv_length, context_id, control = PDV_HEADER.unpack_from(view, PDU_HEADER.size)
-        end = _HEADERS_BYTES + pdv_length - 2
+        end = HEADERS_BYTES + pdv_length - 2
         pdu_left = pdu_length - 4 - pdv_length
         is_command = pdu_type == P_DATA_TF and control & COMMAND_AND_LAST == COMMAND_AND_LAST
         if not is_command or not 2 < pdv_length <= _LONGEST_COMMAND or not 0 <= pdu_left <= self._maximum_pdu_bytes:
@@ -168,7 +168,7 @@ class PlainStores:
         if len(view) < end:
             return Turn(0, Next.WAIT)
         context = self._peer.contexts(context_id)
-        request = decode_c_store_request(bytes(view[_HEADERS_BYTES:end]))
+        request = decode_c_store_request(bytes(view[HEADERS_BYTES:end]))
         if context is None or request is None:
             return Turn(0, Next.NOT_PLAIN)
         if self.hands_over:

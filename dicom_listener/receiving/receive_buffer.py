@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Sequence
 
-from dicom_listener.receiving.c_store_messages import PDU_HEADER, PDV_HEADER
+from dicom_listener.receiving.c_store_messages import HEADERS_BYTES
 
 BUFFER_BYTES = 64 * 1024
 """Larger ones were measured slower, they do not stay in the processor's cache."""
 _LONG_ROOM = BUFFER_BYTES // 2
-_HEADERS_BYTES = PDU_HEADER.size + PDV_HEADER.size
+"""From here on it is worth a read of its own that nothing behind it is copied."""
+_NOTHING = memoryview(b"")
 
 
 class ReceiveBuffer:
@@ -64,7 +65,7 @@ class ReceiveBuffer:
         else:
             n_beside = len(room)
             # behind a long fragment only what tells where the next belongs, so that it need not be copied from here
-            limit = self._end + _HEADERS_BYTES if n_beside >= _LONG_ROOM else BUFFER_BYTES
+            limit = self._end + HEADERS_BYTES if n_beside >= _LONG_ROOM else BUFFER_BYTES
             views = [room, memory[self._end : limit]]
         try:
             count = receive_into(views)
@@ -80,6 +81,3 @@ class ReceiveBuffer:
         if self._memory is None:
             self._memory = memoryview(bytearray(BUFFER_BYTES))
         return self._memory
-
-
-_NOTHING = memoryview(b"")

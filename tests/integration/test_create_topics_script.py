@@ -1,6 +1,5 @@
 """`deploy/kafka/create-topics.sh` on a real broker with an authorizer."""
 
-import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +9,7 @@ import pytest
 from qc.stream.kafka_admin import check_broker, ensure_topics
 from qc.stream.kafka_connection import KafkaConnection
 from qc.stream.topics import ALERTS, DEAD_LETTERS, VERDICTS, metrics_topic
-from tests.peers.kafka import KafkaBroker, java_options
+from tests.peers.kafka import KafkaBroker
 
 SCRIPT = Path(__file__).resolve().parents[2] / "deploy" / "kafka" / "create-topics.sh"
 
@@ -32,12 +31,11 @@ def broker(kafka_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 def run(broker: KafkaBroker, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
     environment = {
-        **os.environ,
+        **broker.environment,
         "KAFKA_HOME": str(broker.home),
         "BOOTSTRAP": broker.bootstrap,
         "REPLICATION": "1",
         "KAFKA_HEAP_OPTS": "-Xmx128m",
-        "KAFKA_OPTS": java_options(),
         **more,
     }
     command = ["sh", str(SCRIPT), *arguments]
@@ -46,8 +44,8 @@ def run(broker: KafkaBroker, *arguments: str, **more: str) -> subprocess.Complet
 
 def rules(broker: KafkaBroker) -> str:
     command = [str(broker.home / "bin" / "kafka-acls.sh"), "--bootstrap-server", broker.bootstrap, "--list"]
-    environment = {**os.environ, "KAFKA_OPTS": java_options()}
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=60).stdout
+    done = subprocess.run(command, env=broker.environment, capture_output=True, text=True, check=True, timeout=60)
+    return done.stdout
 
 
 def test_topics_suit_central_and_a_site_may_write_to_its_own_alone(broker: KafkaBroker) -> None:

@@ -26,8 +26,9 @@ class KafkaBroker:
         self.port = free_ports(2)  # the controller listens on the next one
         self.bootstrap = f"{LOOPBACK}:{self.port}"
         folder.mkdir(parents=True, exist_ok=True)
-        self._environment = {**os.environ, "LOG_DIR": str(folder / "logs"), "KAFKA_OPTS": java_options()}
-        self._server = ServerProcess(self._command(), log=folder / "broker.log", environment=self._environment)
+        self.environment = {**os.environ, "LOG_DIR": str(folder / "logs"), "KAFKA_OPTS": _java_options()}
+        """In which Kafka's scripts are to be run."""
+        self._server = ServerProcess(self._command(), log=folder / "broker.log", environment=self.environment)
 
     def start(self) -> None:
         """Start and return when the broker accepts clients."""
@@ -105,7 +106,7 @@ class KafkaBroker:
 
     def _storage(self, *arguments: str) -> str:
         command: list[str | Path] = [self.home / "bin" / "kafka-storage.sh", *arguments]
-        done = subprocess.run(command, env=self._environment, capture_output=True, text=True, check=False, timeout=60)
+        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False, timeout=60)
         if done.returncode != 0:
             raise PeerError(f"kafka-storage.sh {arguments[0]} failed:\n{done.stdout}{done.stderr}")
         return done.stdout.split()[-1] if arguments[0] == "random-uuid" else done.stdout
@@ -137,7 +138,7 @@ def find_kafka(home: Path) -> Path:
     return home
 
 
-def java_options() -> str:
+def _java_options() -> str:
     """Java's quick compiler alone: the other one takes more time than it saves what lives for a minute."""
     return f"-XX:TieredStopAtLevel=1 {os.environ.get('KAFKA_OPTS', '')}".strip()
 

@@ -40,7 +40,7 @@ def free_ports(count: int = 1) -> int:
     """Return the first of `count` consecutive TCP ports that nobody listens on; none is handed out twice."""
     ours = own_ports(os.environ)
     for _ in range(1000):
-        first = random.choice(ours[: 1 - count or None])  # noqa: S311 (not a secret)
+        first = random.randrange(ours.start, ours.stop - count + 1)  # noqa: S311 (not a secret)
         wanted = range(first, first + count)
         if all(_is_free(port) for port in wanted):
             _handed_out.update(wanted)
