@@ -82,6 +82,8 @@ class Tally:
     counts: Counter[str] = field(default_factory=Counter)
     statuses: Counter[int] = field(default_factory=Counter)
     """DIMSE statuses other than Success."""
+    acknowledged: int = 0
+    """Instances whose senders were told Success."""
     bytes: int = 0
     series_keys: set[str] = field(default_factory=set)
     grown_keys: set[str] = field(default_factory=set)

@@ -12,7 +12,7 @@ from dicom_listener.association_report import ConnectionRefusal, Connections
 from dicom_listener.completion.intake import IntakeProgress
 from dicom_listener.errors import SpoolError
 from dicom_listener.metrics import PREFIX
-from dicom_listener.spool.spool import SpoolDisk
+from dicom_listener.spool.disk_room import SpoolDisk
 from dicom_listener.spool.spool_measure import SpoolMeasurement
 from dicom_listener.stow.report import StowConnectionRefusal, StowConnections
 

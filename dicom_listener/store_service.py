@@ -15,10 +15,15 @@ from dicom_listener.errors import (
 )
 from dicom_listener.spool.drafts import Draft
 from dicom_listener.spool.incoming import IncomingFile
+from dicom_listener.spool.journal.journal import Journal
+from dicom_listener.spool.journal.lane_draft import LaneDraft
 from dicom_listener.spool.spool import Spool
 from dicom_listener.stored import StoredInstance, StoreOutcome, StoreRequest
 
 LOGGER = logging.getLogger(__name__)
+
+Incoming = IncomingFile[Draft, StoredInstance] | IncomingFile[LaneDraft, StoredInstance | None]
+"""An instance on its way to a file of its own, or to the journal."""
 
 SUCCESS = 0x0000
 _PROCESSING_FAILURE = (0x0110, "Segwatch failed to store the instance")
@@ -52,10 +57,10 @@ class Reception:
     def __init__(self, service: "StoreService", request: StoreRequest, tally: Tally, draft: Draft | None) -> None:
         self._service = service
         self._tally = tally
-        self._file: IncomingFile | None = None
+        self._file: Incoming | None = None
         self._error: Exception | None = None
         try:
-            self._file = service.spool.receive(request, draft)
+            self._file = service.receive(request, draft)
         except Exception as error:  # noqa: BLE001 (kept for the answer)
             self._error = error
 
@@ -94,7 +99,10 @@ class Reception:
         """As `finish`, for those who call `discard` themselves: once the sender has its answer."""
         try:
             if self._file is not None:
-                self._service.note(self._file.commit(), self._tally)
+                stored = self._file.commit()
+                if stored is not None:  # otherwise it is noted when it has its file
+                    self._service.note(stored, self._tally)
+                self._tally.acknowledged += 1
         except Exception as error:  # noqa: BLE001 (last resort: the association goes on, the sender is told)
             self._fail(error)
         if self._error is None:
@@ -115,10 +123,28 @@ class Reception:
 class StoreService:
     """Receives data sets into one spool; for any number of threads."""
 
-    def __init__(self, spool: Spool, on_stored: Callable[[StoredInstance], None]) -> None:
-        """`on_stored` is told of each durable instance before its sender, from the sender's thread."""
+    def __init__(
+        self, spool: Spool, on_stored: Callable[[StoredInstance], None], journal: Journal | None = None
+    ) -> None:
+        """Make a service.
+
+        Args:
+            spool: where instances get their files.
+            on_stored: told of each durable instance before its sender, from the sender's thread; of one that went to
+                the journal after its sender, from another thread, and it is in no tally.
+            journal: where instances go first, if it has room.
+        """
         self.spool = spool
         self._on_stored = on_stored
+        self._journal = journal
+
+    def receive(self, request: StoreRequest, draft: Draft | None = None) -> Incoming:
+        """Begin an instance, see `Spool.receive`."""
+        if self._journal is not None:
+            incoming = self._journal.receive(request, self._on_stored)
+            if incoming is not None:
+                return incoming
+        return self.spool.receive(request, draft)
 
     def begin(
         self, request: StoreRequest, tally: Tally, *, abstract_syntax: str | None = None, draft: Draft | None = None
@@ -137,7 +163,9 @@ class StoreService:
         return reception
 
     def prepare(self) -> Draft | None:
-        """Make a file for the next instance while its sender prepares that; None when the disk does not let us."""
+        """Make a file for the next instance while its sender prepares that; None where it needs none, or gets none."""
+        if self._journal is not None:
+            return None
         try:
             return self.spool.draft()
         except SpoolError:

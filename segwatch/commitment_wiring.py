@@ -1,6 +1,6 @@
 """Makes the storage commitment service of a site from its settings, and says what is odd about them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from sqlalchemy import Engine
@@ -8,16 +8,19 @@ from sqlalchemy import Engine
 from dicom_listener.commitment.commitment import RetryPolicy
 from dicom_listener.commitment.commitment_reporter import CommitmentReporter
 from dicom_listener.commitment.commitment_service import CommitmentService
-from dicom_listener.peers import Peer
+from dicom_listener.network.scp_settings import ScpSettings
 from dicom_listener.spool.spool import Spool
 from segwatch.errors import UsageError
 from segwatch.settings import SiteSettings
 
 
 def make_commitment(
-    settings: SiteSettings, spool: Spool, engine: Engine, *, peers: tuple[Peer, ...], sop_classes: tuple[str, ...]
+    settings: SiteSettings, spool: Spool, engine: Engine, scp: ScpSettings, file_all: Callable[[], None]
 ) -> CommitmentService | None:
-    """Make the service that answers requests for the accepted storage classes; None where it is switched off."""
+    """Make the service that answers requests for the accepted storage classes; None where it is switched off.
+
+    `file_all` returns when every instance that was acknowledged has its file.
+    """
     chosen = settings.listener.commitment
     if not chosen.enabled:
         return None
@@ -25,11 +28,12 @@ def make_commitment(
     reporter = CommitmentReporter(
         spool,
         engine,
-        peers=peers,
-        sop_classes=sop_classes,
+        peers=scp.peers,
+        sop_classes=scp.sop_classes,
         retry=RetryPolicy(first, max(first, RetryPolicy().longest_seconds), chosen.give_up_hours * 3600),
         same_association=chosen.same_association,
         answer_seconds=chosen.answer_seconds,
+        file_all=file_all,
     )
     return CommitmentService(
         engine,

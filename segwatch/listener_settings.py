@@ -45,6 +45,7 @@ def make_scp_settings(settings: SiteSettings) -> ScpSettings:
         maximum_instance_bytes=listener.maximum_instance_bytes,
         fast_intake=listener.fast_intake,
         receivers=listener.receivers,
+        journal_bytes=settings.spool.journal_bytes,
         tls=make_tls(settings),
         tls_port=listener.tls.port,
         serve_without_tls=listener.tls.also_plain,

@@ -87,9 +87,7 @@ def running_listener(
     router = make_router(settings, spool, engine, observe=_each(metrics.routed, observe_routes))
     intake = make_intake(settings, spool, engine, router, observe=_each(metrics.happened, observe))
     scp_settings = make_scp_settings(settings)
-    commitment = make_commitment(
-        settings, spool, engine, peers=make_peers(settings), sop_classes=scp_settings.sop_classes
-    )
+    commitment = make_commitment(settings, spool, engine, scp_settings, lambda: scp.file_all())  # noqa: PLW0108 (not yet there)
     resent = ResentSeries(engine, make_rule_book(settings))
     on_stored = _each(intake.add, metrics.stored)
     stow = stow_wiring.make_stow_server(

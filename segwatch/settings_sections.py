@@ -51,6 +51,12 @@ class SpoolSection(Section):
     minimum_free_bytes: int = Field(
         1_000_000_000, ge=0, description="Instances are refused (A700) with less than this free, bytes."
     )
+    journal_bytes: int = Field(
+        536_870_912,
+        ge=0,
+        description="Size of the journal, into which bursts of instances go before each gets a file, bytes; written in "
+        "advance, at most a twentieth of the disk; 0 switches it off.",
+    )
     retention_hours: float = Field(
         24.0, ge=0, description="Instances and results are purged this long after every result was confirmed, hours."
     )

@@ -155,29 +155,38 @@ class Segwatch(Contender):
         settings = folder / "segwatch.toml"
         settings.write_text(site_toml("benchmark", {**needed, **(changes or {})}), encoding="utf-8")
         self.spool = folder / "data" / "spool"
+        self._has_journal = (changes or {}).get(_JOURNAL_SETTING) != 0
         command = [str(Path(sys.executable).parent / "segwatch"), "listen", "-c", str(settings)]
         self.process = ServerProcess(command, log=folder / "log", environment=_environment(), directory=folder)
 
     def start(self) -> None:
-        """Start and wait until it is ready: its port answers before all of its threads are there."""
+        """Start and wait until it is ready: its port answers before all of its threads and its journal are there."""
         self.process.start()
         self.process.wait_for_output('"ready": "listen"')
+        if self._has_journal:
+            self.process.wait_for_output("the journal of the spool has")
 
     def settle(self) -> None:
-        """Nothing to wait for: its receivers stay."""
+        """Wait until every instance has a file of its own; its receivers stay."""
+        journal = Spool(self.spool).journal
+        wait_until(lambda: journal.is_filed, "all instances have files", interval=0.05)
 
     def end(self, least_bytes: int) -> frozenset[str]:
         """What a spool that is opened after a kill finds: acknowledged is not enough."""
         self.process.kill()
         spool = Spool(self.spool, high_watermark=0.999)
+        spool.recover()
         found = (one.instance for key in spool.series_keys() for one in spool.load(key))
         return frozenset(one.sop_instance_uid for one in found if one.size_bytes >= least_bytes)
 
 
+_JOURNAL_SETTING = "spool.journal_bytes"
+
 FAST_INTAKE_SETTINGS: Mapping[str, Mapping[str, object]] = {
-    "segwatch": {"listener.fast_intake": True},
-    "segwatch, threads": {"listener.receivers": 0},
-    "segwatch, slow path": {"listener.fast_intake": False},
+    "segwatch": {},
+    "segwatch, no journal": {_JOURNAL_SETTING: 0},
+    "segwatch, threads": {_JOURNAL_SETTING: 0, "listener.receivers": 0},
+    "segwatch, slow path": {_JOURNAL_SETTING: 0, "listener.fast_intake": False},
 }
 """The variants of us by name."""
 

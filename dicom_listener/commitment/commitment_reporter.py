@@ -44,6 +44,11 @@ AT_ONCE = 50
 CONFIRMATIONS = {0x0000, 0x0107, 0x0116}
 """Success and the warnings of N-EVENT-REPORT (PS3.7 annex C)."""
 
+
+def _nothing_waits() -> None:
+    return
+
+
 _NO_PEER = "its association ended, and no [[listener.peers]] says host and port of the sender"
 
 
@@ -61,6 +66,7 @@ class CommitmentReporter:
         same_association: bool = True,
         quiet_seconds: float = 1.0,
         answer_seconds: float = 20.0,
+        file_all: Callable[[], None] = _nothing_waits,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Make a reporter that does nothing before `start`.
@@ -75,6 +81,8 @@ class CommitmentReporter:
             quiet_seconds: once the peer has been silent on it for this long: one that wants a new association
                 releases the old one meanwhile.
             answer_seconds: wait for a connection and for each answer.
+            file_all: returns when every instance that was acknowledged has its file in the spool. May raise
+                `SpoolError`.
             clock: Unix time in seconds.
         """
         self._spool = spool
@@ -85,6 +93,7 @@ class CommitmentReporter:
         self._same_association = same_association
         self._quiet_seconds = quiet_seconds
         self._answer_seconds = answer_seconds
+        self._file_all = file_all
         self._clock = clock
         self._condition = threading.Condition()
         self._lines = OpenLines(self._take_answer)
@@ -166,6 +175,8 @@ class CommitmentReporter:
             longest = max(self._retry.longest_seconds, self._answer_seconds, self._quiet_seconds)
             due = commitment_table.due(connection, now=now, longest_wait=longest, limit=AT_ONCE)
             series = state.list_series(connection, [state.SeriesState.FORGOTTEN]) if due else []
+        if due:
+            self._file_all()
         forgotten = {row.series_key for row in series if row.purged_at is None}
         left = [pending for pending in due if not self._is_for_line(pending, forgotten, now)]
         for (own, title), group in groupby(sorted(left, key=_route), key=_route):

@@ -50,6 +50,8 @@ _TLS_APPLICATION_DATA = 0x17
 """Type of the TLS records in which a PDU comes (RFC 8446 section 5.1)."""
 
 
+_TOLD_SECONDS = 30.0
+"""How long an association's report waits for instances that have no file yet: a disk in trouble may take for ever."""
 _COLLECT_SECONDS = 6.0
 _OUT_OF_DESCRIPTORS = {errno.EMFILE, errno.ENFILE}
 _PAUSE_SECONDS = 0.1
@@ -161,27 +163,36 @@ class ConnectionHandler(RequestHandler):
         server = cast(ListenerServer, self.server)
         room = server.room
         connection = room.connections.of(self.request)
-        association: Association | None = None
         try:
             why_not = self._greet(connection, server)
             if why_not is not None:
                 room.connections.refuse(connection, why_not)
                 return
-            association = self._make_association(connection, room)
-            evt.trigger(association, evt.EVT_CONN_OPEN, {"address": self.client_address})
-            association.start()
-            association.join()
+            association = self._associate(connection, room)
             assert connection.tally is not None  # noqa: S101 (made with the association)
+            if room.receivers is not None:
+                room.receivers.wait_until_told(connection.tally, _TOLD_SECONDS)
             report = _report(association, connection.tally, connection)
             log_association(report, is_due=server.is_rejection_due(report))
             room.on_association_end(report)
         finally:
             server.shutdown_request(self.request)
+            room.connections.end(connection)
+            server.has_garbage = True
+
+    def _associate(self, connection: Connection, room: ListenerRoom) -> Association:
+        """Make an association and see it to its end; afterwards it is in nobody's way."""
+        association: Association | None = None
+        try:
+            association = self._make_association(connection, room)
+            evt.trigger(association, evt.EVT_CONN_OPEN, {"address": self.client_address})
+            association.start()
+            association.join()
+            return association
+        finally:
             if association is not None:
                 unbind(association)
                 room.doorkeeper.leave(association)
-            room.connections.end(connection)
-            server.has_garbage = True
 
     def _greet(self, connection: Connection, server: ListenerServer) -> ConnectionRefusal | None:
         """See the connection to the first byte of its A-ASSOCIATE-RQ, or say why it does not come to that."""

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from enum import Enum, auto
 
 from dicom_listener.network.bounded_socket import BoundedSocket
+from dicom_listener.receiving.handed_over import HandedOver
 from dicom_listener.receiving.messages import GivenBack
-from dicom_listener.receiving.receivers import HandedOver
 
 Lend = Callable[[socket.socket, bytes, Callable[[], None]], HandedOver | None]
 """Hands a connection, with what it has brought, to a receiver if there is one; the last is called when it is back."""

@@ -38,9 +38,10 @@ from dicom_listener.network.connection_loan import ConnectionLoan, Lend, Urgency
 from dicom_listener.network.fast_negotiation import RefusedContext, Sifted, sift
 from dicom_listener.network.waking import ActivityGate, WakingQueue
 from dicom_listener.receiving.accepted_context import AcceptedContext
+from dicom_listener.receiving.handed_over import HandedOver, Watch
 from dicom_listener.receiving.messages import HandOver, Return
 from dicom_listener.receiving.plain_store import PlainStores, StorePeer
-from dicom_listener.receiving.receivers import HandedOver, Receivers, Watch
+from dicom_listener.receiving.receivers import Receivers
 from dicom_listener.receiving.store_loop import LoopEnd, take_stores
 from dicom_listener.store_service import StoreService
 

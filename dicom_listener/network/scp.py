@@ -7,6 +7,7 @@ stored gets a status, what is no DICOM is closed.
 import datetime as dt
 import logging
 import ssl
+import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -16,7 +17,8 @@ from typing import Any
 from pydicom.dataset import Dataset
 from pynetdicom import _config, build_context, evt
 
-from dicom_listener.association_report import AssociationReport, Connections
+from dicom_listener.association_report import AssociationReport, Connections, Tally
+from dicom_listener.errors import SpoolError
 from dicom_listener.network.associations import ConnectionHandler, ListenerRoom, ListenerServer
 from dicom_listener.network.bounded_association import AssociationBounds
 from dicom_listener.network.bounded_messages import SpooledDataSet, store_request
@@ -33,6 +35,7 @@ from dicom_listener.network.transfer_syntaxes import UNCOMPRESSED
 from dicom_listener.receiving.malloc_arenas import limit_malloc_arenas
 from dicom_listener.receiving.messages import ReceiverSettings
 from dicom_listener.receiving.receivers import Receivers
+from dicom_listener.spool.journal.keeper import JournalKeeper
 from dicom_listener.spool.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from dicom_listener.spool.spool import Spool
 from dicom_listener.store_service import SUCCESS, StoreService
@@ -41,6 +44,8 @@ from dicom_listener.stored import StoredInstance
 LOGGER = logging.getLogger(__name__)
 
 _VERIFICATION = "1.2.840.10008.1.1"
+_FILE_SECONDS = 10.0
+"""How long `file_all` waits."""
 
 
 class StorageScp:
@@ -78,6 +83,7 @@ class StorageScp:
         self._services = tuple(services)
         self._connections: OpenConnections | None = None
         self._receivers: Receivers | None = None
+        self._keeper: JournalKeeper | None = None
         self._ports: list[ListeningPort] = []
 
     @property
@@ -126,6 +132,9 @@ class StorageScp:
         if settings.tls is not None:
             wanted.append((settings.tls_port, make_context(settings.tls)))
         with ExitStack() as bound:
+            keeper = self._keep_journal(room.receivers)
+            if keeper is not None:
+                bound.callback(keeper.stop)
             if room.receivers is not None:
                 room.receivers.start()
                 bound.callback(room.receivers.stop)
@@ -135,6 +144,7 @@ class StorageScp:
                 bound.callback(ports[-1].stop)
             bound.pop_all()
         self._connections, self._ports, self._receivers = room.connections, ports, room.receivers
+        self._keeper = keeper
         if settings.tls is not None:
             found = validity(settings.tls.certificate, settings.tls.key, dt.datetime.now(dt.UTC))
             level = logging.ERROR if found.is_bad else logging.WARNING if found.is_worrying else logging.INFO
@@ -156,6 +166,8 @@ class StorageScp:
             LOGGER.warning("some associations did not end within %g s", self._settings.stop_seconds)
         if self._receivers is not None:
             self._receivers.stop()
+        if self._keeper is not None:
+            self._keeper.stop()
         self._connections, self._ports, self._receivers = None, [], None
 
     def _allow_descriptors(self) -> None:
@@ -194,8 +206,36 @@ class StorageScp:
             maximum_instance_bytes=settings.maximum_instance_bytes,
             idle_seconds=settings.idle_seconds,
             log_level=logging.getLogger("dicom_listener").getEffectiveLevel(),
+            has_journal=settings.journal_bytes > 0,
         )
-        return Receivers(told, settings.receivers, note=self._service.note, tidy_up=spool.remove_drafts_of)
+        return Receivers(told, settings.receivers, note=self._service.note, tidy_up=self._tidy_up)
+
+    def _keep_journal(self, receivers: Receivers | None) -> JournalKeeper | None:
+        """Begin to keep the journal; without receivers that of an earlier run is taken away."""
+        n_bytes, spool = self._settings.journal_bytes if receivers is not None else 0, self._service.spool
+        if n_bytes == 0 and not spool.journal.exists:
+            return None
+        keeper = spool.journal.keep(n_bytes, self._on_recovered)
+        keeper.start()
+        return keeper
+
+    def _on_recovered(self, stored: StoredInstance) -> None:
+        self._service.note(stored, Tally(time.monotonic()))
+
+    def _tidy_up(self, process_id: int) -> None:
+        """A receiver has ended by itself."""
+        self._service.spool.remove_drafts_of(process_id)
+        if self._keeper is not None:
+            self._keeper.look()
+
+    def file_all(self) -> None:
+        """Wait until every instance that was acknowledged until now has its file in the spool.
+
+        Raises:
+            SpoolError: they do not get it in time; they are in the journal, and it is tried again.
+        """
+        if self._receivers is not None and not self._receivers.file_all(_FILE_SECONDS):
+            raise SpoolError(f"instances wait in the journal of the spool {self._service.spool.root}")
 
     def _make_server(self, room: ListenerRoom, tls: ssl.SSLContext | None, address: tuple[str, int]) -> ListenerServer:
         settings = self._settings

@@ -53,6 +53,8 @@ class ScpSettings:
     """Take plain C-STORE requests past pynetdicom, see `dicom_listener.network.fast_intake`."""
     receivers: int = 0
     """How many processes take them; 0: threads of this process do."""
+    journal_bytes: int = 0
+    """How much these may keep in the journal of the spool, see `dicom_listener.spool.journal`; 0: nothing."""
     tls: TlsSettings | None = None
     """Speak TLS on a port of its own."""
     tls_port: int = 2762

@@ -46,6 +46,8 @@ class ReceiverSettings:
     idle_seconds: float
     log_level: int
     """Of `logging`: what is less is not told."""
+    has_journal: bool = False
+    """Whether instances go to the journal of the spool first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ class Recall:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """An instance is durable, and its sender not told yet."""
+    """An instance is durable and has its file; that its sender is told may be still to come, or long ago."""
 
     number: int
     stored: StoredInstance
@@ -89,6 +91,8 @@ class GivenBack:
     """Instances that were not stored, as in `Tally`."""
     statuses: Mapping[int, int] = field(default_factory=dict)
     """DIMSE statuses other than Success, as in `Tally`."""
+    acknowledged: int = 0
+    """Instances whose sender was told Success: each is told as `Stored`, some only after this message."""
     received: bytes = b""
     """What the connection had brought and nobody has taken."""
 
@@ -119,7 +123,19 @@ class Alive:
     """The answer to it."""
 
 
-Message = ReceiverSettings | HandOver | Recall | Stored | GivenBack | LogLine | Ready | Ping | Alive
+@dataclass(frozen=True, slots=True)
+class FileAll:
+    """What is in the journal is to get its files now."""
+
+
+@dataclass(frozen=True, slots=True)
+class AllFiled:
+    """What was in the journal when this was asked for has its files, and was told."""
+
+
+Message = (
+    ReceiverSettings | HandOver | Recall | Stored | GivenBack | LogLine | Ready | Ping | Alive | FileAll | AllFiled
+)
 
 
 def encode(message: Message) -> bytes:
@@ -136,7 +152,8 @@ def encode(message: Message) -> bytes:
             fields = [message.number, message.calling_ae_title, message.called_ae_title, contexts]
             received = message.received
         case GivenBack():
-            fields = [message.number, message.why, dict(message.counts), list(message.statuses.items())]
+            statuses = list(message.statuses.items())
+            fields = [message.number, message.why, dict(message.counts), statuses, message.acknowledged]
             received = message.received
         case Recall(number, at_once):
             fields = [number, at_once]
@@ -153,8 +170,9 @@ def encode(message: Message) -> bytes:
                 message.maximum_instance_bytes,
                 message.idle_seconds,
                 message.log_level,
+                message.has_journal,
             ]
-        case Ping() | Alive():
+        case Ping() | Alive() | FileAll() | AllFiled():
             pass
     return json.dumps([type(message).__name__, *fields]).encode() + b"\n" + received
 
@@ -199,8 +217,8 @@ def _hand_over(fields: list[Any], received: bytes) -> HandOver:
 
 
 def _given_back(fields: list[Any], received: bytes) -> GivenBack:
-    number, why, counts, statuses = fields
-    return GivenBack(number, Return(why), counts, dict(statuses), received)
+    number, why, counts, statuses, acknowledged = fields
+    return GivenBack(number, Return(why), counts, dict(statuses), acknowledged, received)
 
 
 _DECODERS: dict[str, Callable[[list[Any], bytes], Message]] = {
@@ -212,5 +230,7 @@ _DECODERS: dict[str, Callable[[list[Any], bytes], Message]] = {
     "Ready": lambda fields, _received: Ready(*fields),
     "Ping": lambda fields, _received: Ping(*fields),
     "Alive": lambda fields, _received: Alive(*fields),
+    "FileAll": lambda _fields, _received: FileAll(),
+    "AllFiled": lambda _fields, _received: AllFiled(),
     "ReceiverSettings": lambda fields, _received: ReceiverSettings(Path(fields[0]), *fields[1:]),
 }

@@ -15,9 +15,12 @@ from dicom_listener.receiving.channel import Channel
 from dicom_listener.receiving.held_connection import HeldConnection
 from dicom_listener.receiving.messages import (
     Alive,
+    AllFiled,
+    FileAll,
     GivenBack,
     HandOver,
     LogLine,
+    Message,
     Ping,
     Ready,
     Recall,
@@ -67,6 +70,9 @@ class Receiver:
             settings.root, high_watermark=settings.high_watermark, minimum_free_bytes=settings.minimum_free_bytes
         )
         self._spool.warm_up()
+        self._journal = self._spool.journal.open() if settings.has_journal else None
+        if self._journal is not None:
+            self._journal.start()
         self._held: dict[int, HeldConnection] = {}
         self._lock = threading.Lock()
 
@@ -81,9 +87,20 @@ class Receiver:
                     wanted = self._held.get(message.number)
                     if wanted is not None:  # otherwise it is on its way back
                         wanted.recall(at_once=message.at_once)
+            elif isinstance(message, FileAll):
+                self._file_all()
             elif isinstance(message, Ping):
-                with suppress(OSError):  # the listener is gone: found at the next turn
-                    self._channel.send(Alive())
+                self._answer(Alive())
+
+    def _answer(self, message: Message) -> None:
+        with suppress(OSError):  # the listener is gone: found at the next turn
+            self._channel.send(message)
+
+    def _file_all(self) -> None:
+        if self._journal is None:
+            self._answer(AllFiled())
+        else:
+            self._journal.file_all(lambda: self._answer(AllFiled()))
 
     def _take(self, message: HandOver, descriptor: int | None) -> None:
         if descriptor is None:  # this process may open no more
@@ -106,8 +123,7 @@ class Receiver:
                 del self._held[message.number]
                 held.close()
             not_stored = {what: n for what, n in tally.counts.items() if what in {"refused", "failed"}}
-            with suppress(OSError):  # the listener is gone
-                self._channel.send(GivenBack(message.number, why, not_stored, dict(tally.statuses), rest))
+            self._answer(GivenBack(message.number, why, not_stored, dict(tally.statuses), tally.acknowledged, rest))
 
     def _take_stores(self, message: HandOver, held: HeldConnection, tally: Tally) -> tuple[Return, bytes]:
         def tell(stored: StoredInstance) -> None:
@@ -117,7 +133,7 @@ class Receiver:
                 os._exit(1)
 
         stores = PlainStores(
-            StoreService(self._spool, tell),
+            StoreService(self._spool, tell, self._journal),
             StorePeer(message.calling_ae_title, message.called_ae_title, message.contexts.get),
             tally,
             maximum_pdu_bytes=self._settings.maximum_pdu_bytes,

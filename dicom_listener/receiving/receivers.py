@@ -7,22 +7,25 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from queue import Empty, SimpleQueue
 
 from dicom_listener.association_report import Tally
 from dicom_listener.errors import ListenerError, ReceiverError, in_short
 from dicom_listener.receiving.channel import Channel
+from dicom_listener.receiving.handed_over import HandedOver, Watch
 from dicom_listener.receiving.messages import (
     Alive,
+    AllFiled,
+    FileAll,
     GivenBack,
     HandOver,
     LogLine,
     Message,
     Ready,
-    Recall,
     ReceiverSettings,
     Return,
     Stored,
@@ -42,51 +45,16 @@ _UNANSWERED = 3
 the listener may wake first, and must not take the others for hung."""
 
 
-@dataclass(frozen=True, slots=True)
-class Watch:
-    """Who is told of a connection that was handed over; from other threads."""
-
-    on_return: Callable[[], None]
-    """It is back."""
-    on_heard: Callable[[], None]
-    """Its peer has sent an instance."""
-
-
-class HandedOver:
-    """A connection that a receiver has."""
-
-    def __init__(self, channel: Channel, number: int, tally: Tally, watch: Watch) -> None:
-        self.returned: GivenBack | None = None
-        """Set once the connection is the listener's again."""
-        self.tally = tally
-        self._channel = channel
-        self._number = number
-        self._watch = watch
-        self._asked: set[bool] = set()
-
-    def recall(self, *, at_once: bool) -> None:
-        """Ask for it: behind the data set that is on its way, or at once. Does not wait; may be called again."""
-        if at_once not in self._asked:
-            self._asked.add(at_once)
-            with suppress(OSError):  # the receiver is gone: it comes back all the same
-                self._channel.send(Recall(self._number, at_once))
-
-    def heard(self) -> None:
-        """Its peer has sent an instance."""
-        self._watch.on_heard()
-
-    def end(self, given_back: GivenBack) -> None:
-        """It came back."""
-        self.returned = given_back
-        self._watch.on_return()
-
-
 class _Receiver:
     """One receiver, as the listener sees it."""
 
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
         self.held: dict[int, HandedOver] = {}
+        self.owing: dict[int, HandedOver] = {}
+        """Given back, while instances of it are still to be told."""
+        self.filing: list[threading.Event] = []
+        """Who waits for the answer to `FileAll`, the first answer is for the first."""
         self.process_id: int | None = None
         """None until it takes connections."""
         self.unanswered = 0
@@ -109,7 +77,8 @@ class Receivers:
         Args:
             settings: what each is told.
             count: how many, at least 1.
-            note: told of each durable instance with the tally of its association, before its sender is answered.
+            note: told of each durable instance with the tally of its association: before its sender is answered, or
+                later, if it went to the journal.
             tidy_up: called with the process id of one that has ended by itself: what it left half done is nobody's.
                 May raise `ListenerError`.
         """
@@ -123,6 +92,8 @@ class Receivers:
         self._first: SimpleQueue[bool] = SimpleQueue()
         """Of each keeper at its start: whether its receiver is ready."""
         self._lock = threading.Lock()
+        self._told = threading.Condition(self._lock)
+        """Something is no longer owed."""
         self._stop = threading.Event()
         self._starter = ReceiverStarter()
 
@@ -181,6 +152,27 @@ class Receivers:
             return None
         return handed_over
 
+    def wait_until_told(self, tally: Tally, seconds: float) -> bool:
+        """Wait, so long at most, until every instance of an association that has ended is noted; whether it is."""
+        with self._told:
+            return self._told.wait_for(lambda: not self._owes(tally), seconds)
+
+    def _owes(self, tally: Tally) -> bool:
+        return any(one.tally is tally for receiver in self._receivers for one in receiver.owing.values())
+
+    def file_all(self, seconds: float) -> bool:
+        """Let every instance that was acknowledged until now get its file, and be noted; whether it is in time."""
+        waiting: list[threading.Event] = []
+        with self._lock:
+            for receiver in self._receivers:
+                if receiver.process_id is not None:
+                    waiting.append(threading.Event())
+                    receiver.filing.append(waiting[-1])
+                    with suppress(OSError):  # it has ended, and whoever follows it says so
+                        receiver.channel.send(FileAll())
+        deadline = time.monotonic() + seconds
+        return all(one.wait(max(deadline - time.monotonic(), 0)) for one in waiting)
+
     def _keep_one(self) -> None:
         """See that there is one receiver more, until `stop`."""
         while not self._stop.is_set():
@@ -227,6 +219,10 @@ class Receivers:
             self._receivers.remove(receiver)
             lost = list(receiver.held.items())
             receiver.held.clear()
+            receiver.owing.clear()
+            self._told.notify_all()
+            for one in receiver.filing:
+                one.set()
         for number, handed_over in lost:
             handed_over.end(GivenBack(number, Return.LOST))
         receiver.channel.close()
@@ -259,15 +255,18 @@ class Receivers:
     def _take_in(self, receiver: _Receiver, message: Message) -> None:
         match message:
             case Stored(number, stored):
-                handed_over = receiver.held[number]
-                self._note(stored, handed_over.tally)
-                handed_over.heard()
+                self._take_in_stored(receiver, number, stored)
             case GivenBack(number):
                 with self._lock:
                     handed_over = receiver.held.pop(number)
+                    if handed_over.told < message.acknowledged:
+                        receiver.owing[number] = handed_over
                 handed_over.tally.counts.update(message.counts)
                 handed_over.tally.statuses.update(message.statuses)
                 handed_over.end(message)
+            case AllFiled():
+                with self._lock:
+                    receiver.filing.pop(0).set()
             case LogLine(logger, level, text):
                 logging.getLogger(logger).log(level, "%s", text)
             case Ready(process_id):
@@ -277,3 +276,15 @@ class Receivers:
                 pass
             case _:
                 LOGGER.error("a process that receives instances said something unknown")
+
+    def _take_in_stored(self, receiver: _Receiver, number: int, stored: StoredInstance) -> None:
+        handed_over = receiver.held.get(number) or receiver.owing[number]
+        self._note(stored, handed_over.tally)
+        handed_over.told += 1
+        if number in receiver.owing:
+            if handed_over.is_told:
+                with self._told:
+                    del receiver.owing[number]
+                    self._told.notify_all()
+        else:
+            handed_over.heard()

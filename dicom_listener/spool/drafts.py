@@ -1,19 +1,20 @@
 """Files of instances that have no identity yet: open, locked, under a temporary name, with a buffer to write from."""
 
 import os
-from collections import deque
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
-from dicom_listener.spool.files import create_locked, disk_errors_in_words, start_writeback, write_all
+from dicom_listener.spool.block_writer import BLOCK_BYTES, Blocks, BlockWriter
+from dicom_listener.spool.files import (
+    create_locked,
+    disk_errors_in_words,
+    finish_writeback,
+    start_writeback,
+    write_all,
+)
+from dicom_listener.spool.part10 import LENGTH_BYTES, encode_length
 
-BLOCK_BYTES = 256 * 1024
-"""Size of one write, at a multiple of itself: pieces as they come from the network, which end anywhere, were measured
-to cost a third more of the processor's time, and blocks of half the size a tenth; larger ones gain nothing."""
-_SLACK_BYTES = 4096
-"""What may be received behind a block and is moved to the front of the next. Fragments of a full PDU end a little
-behind a block, for the File Meta Information comes before them; such a rest would cost a read and a copy of its own."""
 _WRITEBACK_BYTES = BLOCK_BYTES
 """After how much the kernel is asked to begin writing: less is left for the sync at the end."""
 
@@ -23,79 +24,71 @@ def draft_prefix(process_id: int) -> str:
     return f"{process_id}-"
 
 
-@dataclass(slots=True, eq=False)
-class Draft:
+class Draft(BlockWriter):
     """A file that is being written; for one thread at a time."""
 
-    name: str
-    """Path of the file; text, as a `Path` made for each instance was seen in measurements."""
-    descriptor: int
-    _block: memoryview
-    _drafts: "Drafts"
-    size: int = 0
-    """What was appended so far, bytes."""
-    _written: int = 0
-    _written_back: int = 0
+    __slots__ = ("_blocks", "_written_back", "descriptor", "errors", "name")
+
+    def __init__(self, name: str, descriptor: int, blocks: Blocks, errors: disk_errors_in_words) -> None:
+        """Take over a file that was made by `create_locked`."""
+        super().__init__(blocks.take())
+        self.name = name
+        """Path of the file; text, as a `Path` made for each instance was seen in measurements."""
+        self.descriptor = descriptor
+        self.errors = errors
+        """Translates what the disk says."""
+        self._blocks = blocks
+        self._written_back = 0
 
     @property
     def path(self) -> Path:
         """Path of the file."""
         return Path(self.name)
 
-    @property
-    def errors(self) -> disk_errors_in_words:
-        """Translates what the disk says."""
-        return self._drafts.errors
+    def _put(self, data: memoryview) -> None:
+        with self.errors:
+            write_all(self.descriptor, data)
+        end = self._written + len(data)
+        if end - self._written_back >= _WRITEBACK_BYTES:
+            start_writeback(self.descriptor, self._written_back, end - self._written_back)
+            self._written_back = end
 
-    def append(self, data: memoryview) -> None:
-        """Append to the file; what does not fill a block stays in memory until `flush`.
-
-        Raises:
-            SpoolFullError: the disk is full.
-            SpoolError: the disk failed otherwise.
-        """
-        position = 0
-        while position < len(data):
-            used = self.size - self._written
-            n_bytes = min(len(data) - position, BLOCK_BYTES - used)
-            self._block[used : used + n_bytes] = data[position : position + n_bytes]
-            position += n_bytes
-            self.size += n_bytes
-            if used + n_bytes == BLOCK_BYTES:
-                self.flush()
-
-    def room(self, limit: int) -> memoryview:
-        """Where the next bytes belong, for whoever can receive them there: at most `limit`, at least one."""
-        used = self.size - self._written
-        return self._block[used : used + limit]
-
-    def advance(self, n_bytes: int) -> None:
-        """So many bytes were put into `room`; raises as `append` does."""
-        self.size += n_bytes
-        rest = self.size - self._written - BLOCK_BYTES
-        if rest >= 0:
-            self._write(BLOCK_BYTES)
-            self._block[:rest] = self._block[BLOCK_BYTES : BLOCK_BYTES + rest]
-
-    def patch(self, offset: int, data: bytes) -> None:
-        """Change what was appended before; raises as `append` does."""
+    def complete(self, data_set_offset: int) -> None:
+        """Fill in how long the data set is, right before it, and write what is in memory; raises as `append` does."""
+        offset, length = data_set_offset - LENGTH_BYTES, encode_length(self.size - data_set_offset)
         if offset >= self._written:
-            self._block[offset - self._written : offset - self._written + len(data)] = data
+            self._block[offset - self._written : offset - self._written + len(length)] = length
         else:
             with self.errors:
-                os.pwrite(self.descriptor, data, offset)
+                os.pwrite(self.descriptor, length, offset)
+        self.flush()
 
-    def flush(self) -> None:
-        """Write what is in memory; raises as `append` does."""
-        self._write(self.size - self._written)
+    def read_back(self) -> BinaryIO:
+        """The file, to be read from its beginning; close it. Raises OSError."""
+        return self.path.open("rb")
 
-    def _write(self, n_bytes: int) -> None:
-        with self.errors:
-            write_all(self.descriptor, self._block[:n_bytes])
-        self._written += n_bytes
-        if self._written - self._written_back >= _WRITEBACK_BYTES:
-            start_writeback(self.descriptor, self._written_back, self._written - self._written_back)
-            self._written_back = self._written
+    def link_to(self, name: Path) -> None:
+        """Give the file its final name, in one step; unlike a rename this never replaces another file.
+
+        Raises:
+            FileExistsError: the name is taken.
+            OSError: the disk failed.
+        """
+        os.link(self.name, name)
+
+    def replace(self, name: Path) -> None:
+        """Give the file a name that another one has, which loses it."""
+        other = self.path.with_suffix(".replacing")
+        os.link(self.name, other)
+        other.replace(name)
+
+    def finish_writeback(self) -> None:
+        """Wait until the content is written, which is not durable yet. Raises OSError as `sync` does."""
+        finish_writeback(self.descriptor)
+
+    def sync(self) -> None:
+        """Make the content durable. Raises OSError: the disk failed, and what it holds is not known."""
+        os.fdatasync(self.descriptor)
 
     def close(self) -> None:
         """Close the file and remove its temporary name, and so the file if it has no other; may be called again."""
@@ -105,7 +98,7 @@ class Draft:
         self.descriptor = -1
         with suppress(OSError):  # what cannot be removed now is removed by the next recovery
             os.unlink(self.name)  # noqa: PTH108 (see `name`)
-        self._drafts.give_back(self._block)
+        self._blocks.give_back(self._block)
 
 
 class Drafts:
@@ -116,7 +109,7 @@ class Drafts:
         self.errors = disk_errors_in_words(root)
         """Translates what the disk says; one for all, as it keeps nothing."""
         self._folder = str(folder)
-        self._free_blocks: deque[memoryview] = deque()
+        self._blocks = Blocks()
 
     def open(self) -> Draft:
         """Make an empty file under a new temporary name.
@@ -128,15 +121,4 @@ class Drafts:
         name = f"{self._folder}{os.sep}{draft_prefix(os.getpid())}{os.urandom(16).hex()}"
         with self.errors:
             descriptor = create_locked(name)
-        return Draft(name, descriptor, self._take_block(), self)
-
-    def _take_block(self) -> memoryview:
-        # used again: fresh memory of this size costs a page fault for every 4 kB
-        try:
-            return self._free_blocks.pop()
-        except IndexError:
-            return memoryview(bytearray(BLOCK_BYTES + _SLACK_BYTES))
-
-    def give_back(self, block: memoryview) -> None:
-        """Keep a block for the next draft; there are never more than were used at one time."""
-        self._free_blocks.append(block)
+        return Draft(name, descriptor, self._blocks, self.errors)

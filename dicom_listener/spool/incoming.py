@@ -1,25 +1,21 @@
 """One instance on its way into the spool: a draft until it is whole and durable."""
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import BinaryIO, Generic, Protocol, Self, TypeVar
 
 from dicom_listener.errors import InvalidInstanceError
-from dicom_listener.spool.drafts import Draft
-from dicom_listener.spool.files import finish_writeback
+from dicom_listener.spool.files import disk_errors_in_words
 from dicom_listener.spool.identifiers import Identifiers
 from dicom_listener.spool.part10 import (
-    LENGTH_BYTES,
     SCANNED_BYTES,
     encode_file_meta,
-    encode_length,
     parse_identifiers,
     scan_head,
 )
-from dicom_listener.stored import StoredInstance, StoreRequest
+from dicom_listener.stored import StoreRequest
 
 _CHECK_BYTES = 64 * 1024 * 1024
 """After how much it is looked again whether the disk has room."""
@@ -36,63 +32,51 @@ class Slot:
     """Its final name, if no other content has that."""
 
 
-class Filing(Protocol):
-    """Whoever gives instances their final names."""
+class Target(Protocol):
+    """Where a Part 10 file is written to: a file of its own, or a place in the intake journal."""
 
-    def slot(self, identifiers: Identifiers) -> Slot:
-        """Tell where an instance belongs; nothing is made yet."""
-        ...
+    size: int
+    """What was appended so far, bytes."""
 
-    def place(self, whole: "WholeFile") -> StoredInstance:
-        """Give the instance its name; the name is durable when this returns. Raises OSError, SpoolError."""
-        ...
+    @property
+    def errors(self) -> disk_errors_in_words:
+        """Translates what the disk says."""
+
+    def append(self, data: memoryview) -> None:
+        """See `BlockWriter`, as all that follow."""
+
+    def room(self, limit: int) -> memoryview:
+        """Where the next bytes belong."""
+
+    def advance(self, n_bytes: int) -> None:
+        """So many bytes were put into `room`."""
+
+    def complete(self, data_set_offset: int) -> None:
+        """Everything was appended, and where in it the data set begins. Raises as `append` does."""
+
+    def read_back(self) -> BinaryIO:
+        """What was appended, to be read from its beginning once it is complete; close it. Raises OSError."""
+
+    def close(self) -> None:
+        """Keep nothing but what has its name; may be called again."""
+
+
+T = TypeVar("T", bound=Target)
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
-class WholeFile:
-    """A complete Part 10 file under a temporary name; neither its content nor its name is durable yet."""
+class Whole(Generic[T]):
+    """A complete Part 10 file without a name; neither its content nor its name is durable yet."""
 
-    draft: Draft
+    draft: T
     request: StoreRequest
     slot: Slot
     data_set_offset: int
     """First byte of the data set."""
 
-    @property
-    def path(self) -> Path:
-        """Where the file is now."""
-        return self.draft.path
 
-    @property
-    def size_bytes(self) -> int:
-        """Length of the file."""
-        return self.draft.size
-
-    def link_to(self, name: Path) -> None:
-        """Give the file its final name, in one step; unlike a rename this never replaces another file.
-
-        Raises:
-            FileExistsError: the name is taken.
-            OSError: the disk failed.
-        """
-        os.link(self.draft.name, name)
-
-    def finish_writeback(self) -> None:
-        """Wait until the content is written, which is not durable yet. Raises OSError as `sync` does."""
-        finish_writeback(self.draft.descriptor)
-
-    def sync(self) -> None:
-        """Make the content durable. Raises OSError: the disk failed, and what it holds is not known."""
-        os.fdatasync(self.draft.descriptor)
-
-    def replace(self, name: Path) -> None:
-        """Give the file a name that another one has, which loses it."""
-        other = self.path.with_suffix(".replacing")
-        os.link(self.path, other)
-        other.replace(name)
-
-
-class IncomingFile:
+class IncomingFile(Generic[T, R]):
     """A context manager: `write` the fragments of the data set in order, then `commit`; otherwise nothing is kept.
 
     Fragments go to the file as they come, so memory does not grow with the instance. Whatever can be done before the
@@ -101,16 +85,26 @@ class IncomingFile:
 
     def __init__(
         self,
-        draft: Draft,
+        draft: T,
         request: StoreRequest,
         *,
-        filing: Filing,
+        find_slot: Callable[[Identifiers], Slot],
+        place: Callable[[Whole[T]], R],
         check_room: Callable[[], None],
     ) -> None:
-        """`check_room` is called now and then while a large instance comes, and raises when there is no more room."""
+        """Begin an instance.
+
+        Args:
+            draft: empty, and from now on ours.
+            request: what is known of the instance.
+            find_slot: tells where an instance belongs; nothing is made yet.
+            place: makes the instance durable, and says what is known of it. Raises OSError, SpoolError.
+            check_room: called now and then while a large instance comes, and raises when there is no more room.
+        """
         self._draft = draft
         self._request = request
-        self._filing = filing
+        self._slot_of = find_slot
+        self._place = place
         self._check_room = check_room
         self._check_at = _CHECK_BYTES
         self._head = b""
@@ -148,8 +142,11 @@ class IncomingFile:
             self._check_at += _CHECK_BYTES
             self._check_room()
 
-    def commit(self) -> StoredInstance:
-        """Make the instance durable under its final name; the sender may be told Success when this returns.
+    def commit(self) -> R:
+        """Make the instance durable; the sender may be told Success when this returns.
+
+        Returns:
+            What `place` says of it.
 
         Raises:
             InvalidInstanceError: identifiers are missing or contradict the request.
@@ -157,13 +154,12 @@ class IncomingFile:
             SpoolError: the disk failed otherwise.
         """
         draft, begin = self._draft, self._data_set_offset
-        draft.patch(begin - LENGTH_BYTES, encode_length(draft.size - begin))
-        draft.flush()
+        draft.complete(begin)
         if len(self._head) < SCANNED_BYTES:
             self._look_at_head()
         with draft.errors:
             slot = self._slot or self._find_slot(self._parse_identifiers())
-            return self._filing.place(WholeFile(draft, self._request, slot, begin))
+            return self._place(Whole(draft, self._request, slot, begin))
 
     def _look_at_head(self) -> None:
         identifiers = scan_head(self._head, self._request.transfer_syntax_uid)
@@ -172,10 +168,10 @@ class IncomingFile:
 
     def _find_slot(self, identifiers: Identifiers) -> Slot:
         self._refuse_contradiction(identifiers)
-        return self._filing.slot(identifiers)
+        return self._slot_of(identifiers)
 
     def _parse_identifiers(self) -> Identifiers:
-        with self._draft.path.open("rb") as file:
+        with self._draft.read_back() as file:
             file.seek(self._data_set_offset)
             return parse_identifiers(file, self._request.transfer_syntax_uid)
 

@@ -10,10 +10,11 @@ from typing import BinaryIO
 
 from dicom_listener.errors import InvalidInstanceError, SpoolError
 from dicom_listener.series import ReceivedInstance, series_key
+from dicom_listener.spool.drafts import Draft
 from dicom_listener.spool.files import PIECE, has_hole, is_same_content, sync_file, sync_folder
 from dicom_listener.spool.folder_syncs import FolderSync, FolderSyncs
 from dicom_listener.spool.identifiers import Identifiers
-from dicom_listener.spool.incoming import Slot, WholeFile
+from dicom_listener.spool.incoming import Slot, Whole
 from dicom_listener.spool.part10 import read_file_meta
 from dicom_listener.stored import StoredInstance, StoreOutcome
 
@@ -51,7 +52,7 @@ class Shelf:
         key = series_key(identifiers.study_instance_uid, identifiers.series_instance_uid)
         return Slot(identifiers, key, instance_path(self._root, key, identifiers.sop_instance_uid))
 
-    def place(self, whole: WholeFile) -> StoredInstance:
+    def place(self, whole: Whole[Draft]) -> StoredInstance:
         """Give the instance its name; the name is durable when this returns.
 
         Raises:
@@ -76,7 +77,7 @@ class Shelf:
             study_instance_uid=identifiers.study_instance_uid,
             series_instance_uid=identifiers.series_instance_uid,
             path=path,
-            size_bytes=whole.size_bytes,
+            size_bytes=whole.draft.size,
         )
         return StoredInstance(instance, key, whole.request.calling_ae_title, outcome)
 
@@ -93,7 +94,7 @@ class Shelf:
             sync_folder(self._root)
             self._durable_folders.add(key)
 
-    def _make_durable(self, whole: WholeFile, path: Path, outcome: StoreOutcome) -> None:
+    def _make_durable(self, whole: Whole[Draft], path: Path, outcome: StoreOutcome) -> None:
         """Make content and name durable, both at the same time: one after the other costs a sender twice the wait.
 
         Where the file system has a journal, what it tells of the content (size, place on the disk) enters that when the
@@ -103,10 +104,10 @@ class Shelf:
         folder: FolderSync | None = None
         try:
             if outcome is not StoreOutcome.DUPLICATE:
-                whole.finish_writeback()
+                whole.draft.finish_writeback()
             folder = self._syncs.begin(path)
             if outcome is not StoreOutcome.DUPLICATE:
-                whole.sync()
+                whole.draft.sync()
             if outcome is not StoreOutcome.STORED:  # the one that was here before may not be durable yet
                 sync_file(path)
         except OSError:
@@ -119,24 +120,24 @@ class Shelf:
             raise
         folder.wait()
 
-    def _name(self, whole: WholeFile) -> tuple[Path, StoreOutcome]:
+    def _name(self, whole: Whole[Draft]) -> tuple[Path, StoreOutcome]:
         path = whole.slot.path
         try:
-            whole.link_to(path)
+            whole.draft.link_to(path)
         except FileExistsError:
             return _settle(whole, path)
         return path, StoreOutcome.STORED
 
 
-def _settle(whole: WholeFile, path: Path) -> tuple[Path, StoreOutcome]:
+def _settle(whole: Whole[Draft], path: Path) -> tuple[Path, StoreOutcome]:
     """Decide what a second instance under a stored UID is; their File Meta may differ, it says who sent them."""
-    with whole.path.open("rb") as new, path.open("rb") as old:
+    with whole.draft.path.open("rb") as new, path.open("rb") as old:
         new.seek(whole.data_set_offset)
         try:
             stored = read_file_meta(old)
         except InvalidInstanceError:
             LOGGER.error("replaced a damaged file of the spool: %s", path)
-            whole.replace(path)
+            whole.draft.replace(path)
             return path, StoreOutcome.STORED
         old_offset, same_syntax = old.tell(), stored.transfer_syntax_uid == whole.request.transfer_syntax_uid
         if same_syntax and is_same_content(new, old):
@@ -146,10 +147,10 @@ def _settle(whole: WholeFile, path: Path) -> tuple[Path, StoreOutcome]:
             apart = _put_apart(path, path, _content_hash(old, old_offset, stored.transfer_syntax_uid))
             sync_folder(apart.parent)
             LOGGER.error("replaced a torn file of the spool, which is kept beside it: %s", path)
-            whole.replace(path)
+            whole.draft.replace(path)
             return path, StoreOutcome.STORED
         suffix = _content_hash(new, whole.data_set_offset, whole.request.transfer_syntax_uid)
-    return _put_apart(whole.path, path, suffix), StoreOutcome.CONFLICT
+    return _put_apart(whole.draft.path, path, suffix), StoreOutcome.CONFLICT
 
 
 def _take_off(path: Path) -> None:

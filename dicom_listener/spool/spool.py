@@ -15,12 +15,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from dicom_listener.errors import InvalidInstanceError, SpoolError, SpoolFullError, UnknownSeriesError
+from dicom_listener.errors import InvalidInstanceError, SpoolError, UnknownSeriesError
 from dicom_listener.series import KEY_LENGTH, ReceivedInstance
 from dicom_listener.spool.claims import LOCK
+from dicom_listener.spool.disk_room import DiskRoom, SpoolDisk
 from dicom_listener.spool.drafts import Draft, Drafts, draft_prefix
-from dicom_listener.spool.files import disk_errors_in_words, is_abandoned, used_share
+from dicom_listener.spool.files import disk_errors_in_words, is_abandoned
 from dicom_listener.spool.incoming import IncomingFile
+from dicom_listener.spool.journal.spool_journal import SpoolJournal
+from dicom_listener.spool.journal.to_file import Filing
 from dicom_listener.spool.part10 import read_file_meta, read_identifiers
 from dicom_listener.spool.purging import Purging
 from dicom_listener.spool.shelf import CONFLICTS, Shelf, instance_path
@@ -48,17 +51,6 @@ class SpoolUsage:
     """Why instances are refused now; None while there is room."""
 
 
-@dataclass(frozen=True, slots=True)
-class SpoolDisk:
-    """The disk that holds the spool."""
-
-    used_share: float
-    """0..1, as `df` counts it."""
-    free_bytes: int
-    refusal: str | None
-    """Why instances are refused now; None while there is room."""
-
-
 class Spool:
     """The durable store of received instances; safe for several threads and processes."""
 
@@ -78,9 +70,13 @@ class Spool:
         self.minimum_free_bytes = minimum_free_bytes
         self._incoming = root / ".incoming"
         away = root / ".purging"
+        self._room = DiskRoom(root, high_watermark, minimum_free_bytes)
         self._shelf = Shelf(root)
         self._purging = Purging(root, away, self._shelf.forget_folder)
         self._drafts = Drafts(root, self._incoming)
+        filing = Filing(self._drafts.open, self._shelf.slot, self._shelf.place)
+        self.journal = SpoolJournal(root, filing, self._room)
+        """In which instances may be durable before they have files."""
         self._claim: int | None = None
         with disk_errors_in_words(root):
             for folder in (root, self._incoming, away):
@@ -132,7 +128,7 @@ class Spool:
         """
         return self._drafts.open()
 
-    def receive(self, request: StoreRequest, draft: Draft | None = None) -> IncomingFile:
+    def receive(self, request: StoreRequest, draft: Draft | None = None) -> IncomingFile[Draft, StoredInstance]:
         """Begin an instance whose data set comes in fragments; takes over the draft.
 
         Raises:
@@ -140,40 +136,35 @@ class Spool:
             SpoolError: the disk failed otherwise.
         """
         try:
-            self._refuse_when_full()
+            self._room.refuse_when_full()
             draft = draft or self._drafts.open()
-            return IncomingFile(draft, request, filing=self._shelf, check_room=self._refuse_when_full)
+            return IncomingFile(
+                draft,
+                request,
+                find_slot=self._shelf.slot,
+                place=self._shelf.place,
+                check_room=self._room.refuse_when_full,
+            )
         except BaseException:
             if draft is not None:
                 draft.close()
             raise
 
-    def _refuse_when_full(self) -> None:
-        refusal = self.disk().refusal
-        if refusal is not None:
-            raise SpoolFullError(refusal)
-
     def disk(self) -> SpoolDisk:
-        """How full the disk is; looks at no file.
-
-        Raises:
-            SpoolError: the disk cannot be asked.
-        """
-        with disk_errors_in_words(self.root):
-            share, free = used_share(self.root)
-        return SpoolDisk(share, free, self._refusal(share, free))
-
-    def _refusal(self, share: float, free: int) -> str | None:
-        if share >= self.high_watermark:
-            return f"the disk of the spool {self.root} is {share:.0%} full (high_watermark {self.high_watermark:.0%})"
-        if free < self.minimum_free_bytes:
-            limit = f"minimum_free_bytes {self.minimum_free_bytes}"
-            return f"the disk of the spool {self.root} has {free} bytes left ({limit})"
-        return None
+        """How full the disk is; looks at no file. Raises `SpoolError`: the disk cannot be asked."""
+        return self._room.disk()
 
     def recover(self) -> int:
-        """Remove what a crash left half done: half-written instances, half-purged series. Returns how many."""
+        """Bring to an end what a crash left half done. What is in the journal gets its file.
+
+        Returns:
+            How many half-written instances and half-purged series were removed.
+
+        Raises:
+            SpoolError: the disk failed.
+        """
         n_files = self._remove_abandoned("")
+        self.journal.recover(lambda _stored: None)  # `load` finds them
         with disk_errors_in_words(self.root):
             return n_files + self._purging.recover()
 

@@ -23,7 +23,8 @@ from dicom_listener.routing.routes import Route, RouteState
 from dicom_listener.routing.routing import Reason
 from dicom_listener.series import ReceivedInstance
 from dicom_listener.series_report import SeriesReport
-from dicom_listener.spool.spool import Spool, SpoolDisk, SpoolUsage
+from dicom_listener.spool.disk_room import SpoolDisk
+from dicom_listener.spool.spool import Spool, SpoolUsage
 from dicom_listener.spool.spool_measure import PAUSES_PER_COUNT, SHORTEST_PAUSE_SECONDS, SpoolMeasure, SpoolMeasurement
 from dicom_listener.stored import StoredInstance, StoreOutcome
 from dicom_listener.stow.report import StowConnectionRefusal, StowConnections, StowReport

@@ -14,6 +14,8 @@ from dicom_listener.receiving.accepted_context import AcceptedContext
 from dicom_listener.receiving.channel import Channel
 from dicom_listener.receiving.messages import (
     Alive,
+    AllFiled,
+    FileAll,
     GivenBack,
     HandOver,
     LogLine,
@@ -44,16 +46,26 @@ statuses = st.dictionaries(st.integers(0, 0xFFFF), numbers)
 received = st.binary(max_size=1000)
 messages: st.SearchStrategy[Message] = st.one_of(
     st.builds(
-        ReceiverSettings, paths, st.floats(0, 1), numbers, numbers, numbers, st.floats(0, 1e6), st.integers(0, 50)
+        ReceiverSettings,
+        paths,
+        st.floats(0, 1),
+        numbers,
+        numbers,
+        numbers,
+        st.floats(0, 1e6),
+        st.integers(0, 50),
+        st.booleans(),
     ),
     st.builds(HandOver, numbers, texts, texts, contexts, received),
     st.builds(Recall, numbers, st.booleans()),
     st.builds(Stored, numbers, stored),
-    st.builds(GivenBack, numbers, st.sampled_from(Return), counts, statuses, received),
+    st.builds(GivenBack, numbers, st.sampled_from(Return), counts, statuses, numbers, received),
     st.builds(LogLine, texts, st.integers(0, 50), texts),
     st.builds(Ready, numbers),
     st.builds(Ping),
     st.builds(Alive),
+    st.builds(FileAll),
+    st.builds(AllFiled),
 )
 
 

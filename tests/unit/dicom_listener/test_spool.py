@@ -120,7 +120,7 @@ def test_instances_are_refused_over_the_watermark_and_taken_again_below(
     guarded = Spool(tmp_path / "guarded", high_watermark=0.9, minimum_free_bytes=1000)
     for share, free, refused in ((0.95, 10_000, True), (0.5, 999, True), (0.5, 1000, False)):
         disk = (share, free)
-        monkeypatch.setattr("dicom_listener.spool.spool.used_share", lambda _root, disk=disk: disk)
+        monkeypatch.setattr("dicom_listener.spool.disk_room.used_share", lambda _root, disk=disk: disk)
         assert (guarded.usage().refusal is not None) == refused
         if refused:
             with pytest.raises(SpoolFullError, match=r"watermark|minimum_free_bytes"):

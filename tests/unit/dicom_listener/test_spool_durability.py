@@ -11,9 +11,9 @@ from dicom_listener.errors import SpoolError, SpoolFullError
 from dicom_listener.series import series_key
 from dicom_listener.spool import files
 from dicom_listener.spool import torn as torn_files
+from dicom_listener.spool.drafts import Draft
 from dicom_listener.spool.files import has_hole, sync_name
 from dicom_listener.spool.folder_syncs import FolderSync, FolderSyncs
-from dicom_listener.spool.incoming import WholeFile
 from dicom_listener.spool.spool import Spool
 from dicom_listener.stored import StoreOutcome
 from tests.unit.dicom_listener.instances import SERIES, STUDY, instance
@@ -215,9 +215,9 @@ def test_where_writing_cannot_be_waited_for_the_sync_does_it_all(
 def test_content_is_written_before_the_sync_of_its_name_begins(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
     """So that one commit of the journal has both."""
     steps: list[str] = []
-    finish, begin = WholeFile.finish_writeback, FolderSyncs.begin
+    finish, begin = Draft.finish_writeback, FolderSyncs.begin
 
-    def written(whole: WholeFile) -> None:
+    def written(whole: Draft) -> None:
         finish(whole)
         steps.append("written")
 
@@ -225,7 +225,7 @@ def test_content_is_written_before_the_sync_of_its_name_begins(spool: Spool, mon
         steps.append("name")
         return begin(syncs, path)
 
-    monkeypatch.setattr(WholeFile, "finish_writeback", written)
+    monkeypatch.setattr(Draft, "finish_writeback", written)
     monkeypatch.setattr(FolderSyncs, "begin", begun)
     spool.store(*instance(1))
     assert steps == ["written", "name"]

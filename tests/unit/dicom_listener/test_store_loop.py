@@ -12,7 +12,7 @@ from dicom_listener.receiving.accepted_context import AcceptedContext
 from dicom_listener.receiving.plain_store import PlainStores, StorePeer
 from dicom_listener.receiving.receive_buffer import BUFFER_BYTES, ReceiveBuffer
 from dicom_listener.receiving.store_loop import LoopEnd, take_stores
-from dicom_listener.spool.drafts import BLOCK_BYTES
+from dicom_listener.spool.block_writer import BLOCK_BYTES
 from dicom_listener.spool.spool import Spool
 from dicom_listener.store_service import StoreService
 from dicom_listener.stored import StoredInstance

@@ -14,6 +14,7 @@ from dicom_listener.commitment.commitment_service import (
     STATUS_OF_ERROR,
     SUCCESS,
 )
+from dicom_listener.network.scp_settings import ScpSettings
 from dicom_listener.peers import Peer
 from dicom_listener.spool.spool import Spool
 from segwatch.commitment_wiring import check_commitment, make_commitment
@@ -30,11 +31,15 @@ def _settings(*peers: dict[str, Any], **commitment: Any) -> SiteSettings:
     return SiteSettings.model_validate({"site": {"id": "x"}, "spool": {"retention_hours": 6}, "listener": listener})
 
 
+def _nothing_waits() -> None:
+    return
+
+
 def test_it_is_off_unless_asked_for(tmp_path: Path) -> None:
     engine = make_engine("sqlite://")
     spool = Spool(tmp_path / "spool", high_watermark=1.1)
     assert check_commitment(_settings(PEER)) == "off"
-    assert make_commitment(_settings(PEER), spool, engine, peers=(), sop_classes=()) is None
+    assert make_commitment(_settings(PEER), spool, engine, ScpSettings(), _nothing_waits) is None
     engine.dispose()
 
 
@@ -44,8 +49,8 @@ def test_the_limits_are_those_of_the_settings(tmp_path: Path) -> None:
         _settings(PEER, enabled=True, maximum_references=7, maximum_pending=3, same_association=False),
         Spool(tmp_path / "spool", high_watermark=1.1),
         engine,
-        peers=(Peer("PACS", (), "pacs", 104),),
-        sop_classes=("1.2",),
+        ScpSettings(peers=(Peer("PACS", (), "pacs", 104),), sop_classes=("1.2",)),
+        _nothing_waits,
     )
     engine.dispose()
     assert service is not None

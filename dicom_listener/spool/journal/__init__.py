@@ -1,0 +1,1 @@
+"""The intake journal: files written in advance, into which a burst of instances goes before each gets a file."""

@@ -1,0 +1,144 @@
+"""Gives the instances of the intake journal their files, in a thread of its own, once a burst is over."""
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from dicom_listener.errors import SpoolError, in_short
+from dicom_listener.spool.files import disk_errors_in_words
+from dicom_listener.spool.incoming import Slot
+from dicom_listener.spool.journal.lane import Lane
+from dicom_listener.spool.journal.lane_format import Trailer
+from dicom_listener.spool.journal.lanes import Lanes
+from dicom_listener.spool.journal.to_file import DamagedRecordError, Filing
+from dicom_listener.stored import StoredInstance, StoreRequest
+
+LOGGER = logging.getLogger(__name__)
+
+QUIET_SECONDS = 0.1
+"""Without a further instance, a burst is over."""
+LONGEST_SECONDS = 2.0
+"""An instance waits for the end of its burst no longer."""
+TROUBLE_SECONDS = 2.0
+"""Wait after the disk failed."""
+_AT_ONCE = 32
+"""Instances after which the lanes are told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unfiled:
+    """An instance that is durable in a lane, and has no file yet."""
+
+    lane: Lane
+    trailer: Trailer
+    request: StoreRequest
+    slot: Slot
+    on_filed: Callable[[StoredInstance], None]
+    """Told once it has its file."""
+    since: float = field(default_factory=time.monotonic)
+    """When it became durable; monotonic clock, seconds."""
+
+
+class Filer:
+    """A queue of instances and the thread that files them; for any number of threads."""
+
+    def __init__(self, lanes: Lanes, filing: Filing, errors: disk_errors_in_words) -> None:
+        """`errors` translates what the disk says."""
+        self._lanes = lanes
+        self._filing = filing
+        self._errors = errors
+        self._unfiled: deque[Unfiled] = deque()
+        self._latest = 0.0
+        self._hurried: list[Callable[[], None]] = []
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin to file; the thread ends with the process."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="spool-filer", daemon=True)
+            self._thread.start()
+
+    def add(self, one: Unfiled) -> None:
+        """An instance is durable in its lane."""
+        self._lanes.add_unfiled(one.lane)
+        with self._changed:
+            self._unfiled.append(one)
+            self._latest = one.since
+            if len(self._unfiled) == 1:  # otherwise it looks by itself in time
+                self._changed.notify()
+
+    def give_back(self, lane: Lane) -> None:
+        """Nothing is written to a lane now."""
+        self._lanes.give_back(lane)
+        if not self._unfiled:
+            with self._changed:
+                self._changed.notify()
+
+    def file_all(self, on_filed: Callable[[], None]) -> None:
+        """Wait for no burst to end; `on_filed` is called when all that is here now has its file."""
+        with self._changed:
+            self._hurried.append(on_filed)
+            self._changed.notify()
+
+    def _run(self) -> None:
+        while True:
+            batch, hurried = self._wait_for_batch()
+            try:
+                with self._errors:
+                    self._file(batch)
+                    for lane in self._lanes.idle():
+                        self._lanes.leave(lane)
+            except SpoolError as error:
+                LOGGER.error("received instances wait in the journal of the spool, which is tried again: %s", error)
+                self._put_off(hurried)
+            except Exception as error:  # noqa: BLE001 (last resort: it is tried again, nothing is lost)
+                LOGGER.error("received instances wait in the journal of the spool: %s", in_short(error))
+                self._put_off(hurried)
+            else:
+                for on_filed in hurried:
+                    on_filed()
+
+    def _put_off(self, hurried: list[Callable[[], None]]) -> None:
+        with self._changed:
+            self._hurried[:0] = hurried
+        time.sleep(TROUBLE_SECONDS)
+
+    def _wait_for_batch(self) -> tuple[list[Unfiled], list[Callable[[], None]]]:
+        """What is to be filed now, and who is to be told when it is."""
+        with self._changed:
+            while True:
+                if self._hurried:
+                    hurried, self._hurried = self._hurried, []
+                    return list(self._unfiled), hurried
+                if not self._unfiled:
+                    if self._lanes.idle():
+                        return [], []
+                    self._changed.wait()
+                    continue
+                now = time.monotonic()
+                due_at = min(self._latest + QUIET_SECONDS, self._unfiled[0].since + LONGEST_SECONDS)
+                if now >= due_at:
+                    return [self._unfiled[i] for i in range(min(_AT_ONCE, len(self._unfiled)))], []
+                self._changed.wait(due_at - now)
+
+    def _file(self, batch: list[Unfiled]) -> None:
+        """File a batch, the longest waiting first; what was filed is no longer in the queue when this raises."""
+        counts: dict[Lane, int] = {}
+        filed_to: dict[Lane, int] = {}
+        try:
+            for one in batch:
+                try:
+                    one.on_filed(self._filing.file(one.lane, one.trailer, (one.request, one.slot)))
+                except DamagedRecordError as error:
+                    LOGGER.error("an acknowledged instance cannot be read any more, its lane is kept: %s", error)
+                    self._lanes.set_aside(one.lane)
+                self._unfiled.popleft()
+                counts[one.lane] = counts.get(one.lane, 0) + 1
+                filed_to[one.lane] = one.trailer.end
+        finally:
+            for lane, count in counts.items():
+                self._lanes.filed(lane, count, filed_to[lane])

@@ -1,0 +1,141 @@
+"""The lanes that a process holds: taken when instances come, left to others when every instance in them has a file."""
+
+import logging
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from dicom_listener.errors import SpoolError
+from dicom_listener.spool.journal.lane import Lane
+
+LOGGER = logging.getLogger(__name__)
+
+LANE_BYTES = 32 * 1024 * 1024
+"""Of one lane: sixty slices. One that is full rests while its instances get their files, and others are used."""
+_PREFIX = "lane-"
+_DAMAGED = "damaged-"
+"""Before the name of a lane that is kept for people: what was acknowledged may be saved from it."""
+
+
+def lane_path(folder: Path, number: int) -> Path:
+    """Name of a lane."""
+    return folder / f"{_PREFIX}{number:03}"
+
+
+def lane_paths(folder: Path) -> list[Path]:
+    """The lanes that there are, sorted; none where there is no journal. Raises OSError."""
+    try:
+        names = os.listdir(folder)  # noqa: PTH208 (a path is made of few of them)
+    except FileNotFoundError:
+        return []
+    return [folder / name for name in sorted(names) if name.startswith(_PREFIX) and name[len(_PREFIX) :].isdecimal()]
+
+
+@dataclass(slots=True, eq=False)
+class _Held:
+    lane: Lane
+    unfiled: int = 0
+    """Instances in it that have no file yet."""
+    is_in_use: bool = True
+    is_retired: bool = False
+    """Whether nothing is written to it any more: the disk failed."""
+    is_damaged: bool = False
+    """Whether something in it cannot be read any more."""
+
+
+class Lanes:
+    """Lanes of one folder; for any number of threads."""
+
+    def __init__(self, folder: Path, *, may_claim: Callable[[], bool]) -> None:
+        """`may_claim` is asked before a further lane is begun."""
+        self._folder = folder
+        self._may_claim = may_claim
+        self._held: dict[Lane, _Held] = {}
+        self._lock = threading.Lock()
+
+    def take(self, n_bytes: int) -> Lane | None:
+        """Take a lane that has room for so many bytes; None when there is none. Give it back.
+
+        Raises:
+            OSError: the disk failed.
+        """
+        with self._lock:
+            for held in self._held.values():
+                if not held.is_in_use and not held.is_retired and held.lane.room >= n_bytes:
+                    held.is_in_use = True
+                    return held.lane
+            lane = None if n_bytes > LANE_BYTES // 2 or not self._may_claim() else self._claim()
+            if lane is not None:
+                self._held[lane] = _Held(lane)
+            return lane
+
+    def _claim(self) -> Lane | None:
+        paths = lane_paths(self._folder)
+        first = os.getpid() % max(len(paths), 1)  # each process tries another one first
+        for path in paths[first:] + paths[:first]:
+            try:
+                lane = Lane.claim(path)
+            except SpoolError as error:
+                LOGGER.error("%s", error)
+                continue
+            if lane is None:
+                continue
+            if lane.is_clean:
+                lane.begin()
+                return lane
+            lane.close()  # of a process that ended: for whoever recovers it
+        return None
+
+    def add_unfiled(self, lane: Lane) -> None:
+        """An instance more in it has no file yet."""
+        with self._lock:
+            self._held[lane].unfiled += 1
+
+    def retire(self, lane: Lane) -> None:
+        """Do not use a lane again: the disk failed, and what in it was written last is not known."""
+        with self._lock:
+            self._held[lane].is_retired = True
+
+    def set_aside(self, lane: Lane) -> None:
+        """Keep a lane for people, and do not use it again: something in it cannot be read any more."""
+        with self._lock:
+            self._held[lane].is_retired = self._held[lane].is_damaged = True
+
+    def give_back(self, lane: Lane) -> None:
+        """Nothing is written to it now."""
+        with self._lock:
+            self._held[lane].is_in_use = False
+
+    def filed(self, lane: Lane, count: int, filed_to: int) -> None:
+        """So many instances more have a file, and all before that byte; a lane without others is left to others.
+
+        Raises:
+            OSError: the disk failed.
+        """
+        with self._lock:
+            self._held[lane].unfiled -= count
+        if not self.leave(lane):
+            lane.mark_filed(filed_to)
+
+    def leave(self, lane: Lane) -> bool:
+        """Leave a lane to others, if nothing in it or to it is on its way. Raises OSError: the disk failed."""
+        with self._lock:
+            held = self._held[lane]
+            if held.is_in_use or held.unfiled:
+                return False
+            del self._held[lane]
+        try:
+            if held.is_damaged:
+                lane.path.rename(lane.path.with_name(f"{_DAMAGED}{lane.path.name}-{lane.generation.hex()}"))
+            else:
+                lane.mark_clean()
+        finally:
+            lane.close()
+        return True
+
+    def idle(self) -> list[Lane]:
+        """Lanes that `leave` would leave."""
+        with self._lock:
+            return [held.lane for held in self._held.values() if not held.is_in_use and not held.unfiled]
