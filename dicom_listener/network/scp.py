@@ -165,6 +165,8 @@ class StorageScp:
         if not self._connections.abort_all(self._settings.stop_seconds):
             LOGGER.warning("some associations did not end within %g s", self._settings.stop_seconds)
         if self._receivers is not None:
+            if not self._receivers.file_all(_FILE_SECONDS):
+                LOGGER.warning("received instances stay in the journal of the spool until the next start")
             self._receivers.stop()
         if self._keeper is not None:
             self._keeper.stop()

@@ -141,4 +141,7 @@ class Filer:
                 filed_to[one.lane] = one.trailer.end
         finally:
             for lane, count in counts.items():
-                self._lanes.filed(lane, count, filed_to[lane])
+                self._lanes.filed(lane, count)
+            for lane, end in filed_to.items():
+                if not self._lanes.leave(lane):
+                    lane.mark_filed(end)

@@ -3,6 +3,7 @@
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ LOGGER = logging.getLogger(__name__)
 LANE_BYTES = 32 * 1024 * 1024
 """Of one lane: sixty slices. One that is full rests while its instances get their files, and others are used."""
 _PREFIX = "lane-"
+_PAUSE_SECONDS = 0.1
+"""After all lanes were found taken, before they are tried again."""
 _DAMAGED = "damaged-"
 """Before the name of a lane that is kept for people: what was acknowledged may be saved from it."""
 
@@ -53,38 +56,47 @@ class Lanes:
         self._folder = folder
         self._may_claim = may_claim
         self._held: dict[Lane, _Held] = {}
+        self._claim_at = 0.0
+        self._faulty: set[Path] = set()
         self._lock = threading.Lock()
 
     def take(self, n_bytes: int) -> Lane | None:
         """Take a lane that has room for so many bytes; None when there is none. Give it back.
 
         Raises:
-            OSError: the disk failed.
+            OSError: the disk cannot be asked.
         """
         with self._lock:
             for held in self._held.values():
                 if not held.is_in_use and not held.is_retired and held.lane.room >= n_bytes:
                     held.is_in_use = True
                     return held.lane
-            lane = None if n_bytes > LANE_BYTES // 2 or not self._may_claim() else self._claim()
-            if lane is not None:
+            if n_bytes > LANE_BYTES // 2 or time.monotonic() < self._claim_at:
+                return None
+            lane = self._claim() if self._may_claim() else None
+            if lane is None:
+                self._claim_at = time.monotonic() + _PAUSE_SECONDS
+            else:
                 self._held[lane] = _Held(lane)
             return lane
 
     def _claim(self) -> Lane | None:
         paths = lane_paths(self._folder)
         first = os.getpid() % max(len(paths), 1)  # each process tries another one first
-        for path in paths[first:] + paths[:first]:
-            try:
-                lane = Lane.claim(path)
-            except SpoolError as error:
-                LOGGER.error("%s", error)
-                continue
-            if lane is None:
-                continue
-            if lane.is_clean:
+        return next(filter(None, map(self._claim_clean, paths[first:] + paths[:first])), None)
+
+    def _claim_clean(self, path: Path) -> Lane | None:
+        lane: Lane | None = None
+        try:
+            lane = Lane.claim(path)
+            if lane is not None and lane.is_clean:
                 lane.begin()
                 return lane
+        except (SpoolError, OSError) as error:  # instances go where there is no fault
+            if path not in self._faulty:
+                LOGGER.error("a lane of the journal of the spool is not used: %s", error)
+                self._faulty.add(path)
+        if lane is not None:
             lane.close()  # of a process that ended: for whoever recovers it
         return None
 
@@ -108,16 +120,10 @@ class Lanes:
         with self._lock:
             self._held[lane].is_in_use = False
 
-    def filed(self, lane: Lane, count: int, filed_to: int) -> None:
-        """So many instances more have a file, and all before that byte; a lane without others is left to others.
-
-        Raises:
-            OSError: the disk failed.
-        """
+    def filed(self, lane: Lane, count: int) -> None:
+        """So many instances more in it have a file; it has to be marked, or left."""
         with self._lock:
             self._held[lane].unfiled -= count
-        if not self.leave(lane):
-            lane.mark_filed(filed_to)
 
     def leave(self, lane: Lane) -> bool:
         """Leave a lane to others, if nothing in it or to it is on its way. Raises OSError: the disk failed."""
