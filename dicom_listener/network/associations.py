@@ -193,6 +193,8 @@ class ConnectionHandler(RequestHandler):
             if association is not None:
                 unbind(association)
                 room.doorkeeper.leave(association)
+            self.server.shutdown_request(self.request)
+            room.connections.association_over(connection)
 
     def _greet(self, connection: Connection, server: ListenerServer) -> ConnectionRefusal | None:
         """See the connection to the first byte of its A-ASSOCIATE-RQ, or say why it does not come to that."""

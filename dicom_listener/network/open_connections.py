@@ -117,6 +117,12 @@ class OpenConnections:
         with self._changed:
             connection.is_ending = True
 
+    def association_over(self, connection: Connection) -> None:
+        """Note that the association on a connection ended: it is in nobody's way while its report is made."""
+        with self._changed:
+            connection.is_ending = True
+            self._by_association.pop(connection.association, None)
+
     def end(self, connection: Connection) -> None:
         """Note that a connection ended, and the association on it if there was one."""
         with self._changed:

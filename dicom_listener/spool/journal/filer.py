@@ -18,7 +18,7 @@ from dicom_listener.stored import StoredInstance, StoreRequest
 
 LOGGER = logging.getLogger(__name__)
 
-QUIET_SECONDS = 0.1
+QUIET_SECONDS = 0.25
 """Without a further instance, a burst is over."""
 LONGEST_SECONDS = 2.0
 """An instance waits for the end of its burst no longer."""

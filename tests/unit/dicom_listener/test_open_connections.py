@@ -6,7 +6,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dicom_listener.network.open_connections import Connection, giving_way
+from dicom_listener.network.open_connections import Connection, OpenConnections, giving_way
 
 
 def waiting(addresses: list[str]) -> list[Connection]:
@@ -36,3 +36,17 @@ def test_who_opens_many_pushes_out_their_own() -> None:
     given_way = giving_way(connections, "10.0.0.2")
     assert given_way is not None
     assert (given_way.address, given_way.since) == ("10.0.0.2", 1.0)
+
+
+def test_a_connection_whose_report_is_still_to_be_made_is_in_nobodys_way() -> None:
+    connections = OpenConnections(1, 30.0)
+    with socket.socket() as first, socket.socket() as second, socket.socket() as third:
+        assert connections.add(first, "10.0.0.1")
+        connections.begin(connections.of(first), "its association")
+        connections.opened(connections.of(first))
+        assert not connections.add(second, "10.0.0.2")
+
+        connections.association_over(connections.of(first))
+        assert connections.counts().associations == 0
+        assert connections.add(third, "10.0.0.2")
+        assert not connections.of(third).gave_way
