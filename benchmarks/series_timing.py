@@ -102,6 +102,7 @@ def _write_settings(folder: Path, pacs: FolderDestination) -> SiteSettings:
         "routing.study_quiet_seconds": QUIET_S,
         "spool.minimum_free_bytes": 100_000_000,
         "spool.high_watermark": 0.99,
+        "spool.journal_bytes": 67_108_864,
         "log.level": "ERROR",
         "destinations": ({"name": "pacs", "ae_title": pacs.ae_title, "host": "127.0.0.1", "port": pacs.port},),
     }

@@ -221,6 +221,7 @@ def _write_settings(out: Path, pacs: FolderDestination) -> tuple[SiteSettings, C
         "routing.study_quiet_seconds": QUIET_SECONDS,
         "spool.minimum_free_bytes": 100_000_000,
         "spool.high_watermark": 0.99,
+        "spool.journal_bytes": 67_108_864,
         "log.level": "ERROR",
         "destinations": (destination,),
     }

@@ -138,6 +138,8 @@ class Site(Host):
             # the tests' machine may be fuller than a hospital's
             "spool.high_watermark": 0.99,
             "spool.minimum_free_bytes": 10_000_000,
+            # enough for a test, and soon written
+            "spool.journal_bytes": 67_108_864,
         }
         edit_settings(self.settings, {**own, **(changes or {})}, destinations)
 

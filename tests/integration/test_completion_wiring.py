@@ -35,7 +35,7 @@ def settings(
     key = folder / "site.key"
     key.write_bytes(b"k" * 32)
     listener = {"host": "127.0.0.1", "port": 0, "quiet_seconds": quiet_seconds, "completion": early, "peers": peers}
-    spool = {"high_watermark": 0.99, "minimum_free_bytes": 10_000_000}
+    spool = {"high_watermark": 0.99, "minimum_free_bytes": 10_000_000, "journal_bytes": 67_108_864}
     site = {"id": "clinic", "data_dir": folder, "secret_file": key}
     return SiteSettings.model_validate({"site": site, "listener": listener, "spool": spool})
 
