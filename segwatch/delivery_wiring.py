@@ -11,9 +11,9 @@ from reporter.outbox_lane import LanePolicy
 from reporter.outbox_runner import OutboxRunner
 from reporter.publish import Publisher
 from segwatch.housekeeping import Housekeeping
-from segwatch.result_folder import STREAM_DESTINATION, results_root
+from segwatch.result_folder import results_root
 from segwatch.settings import SiteSettings
-from segwatch.settings_sections import DestinationSection
+from segwatch.settings_sections import STREAM_DESTINATION, DestinationSection
 from segwatch.state_wiring import make_spool
 from segwatch.stream_wiring import make_sink
 

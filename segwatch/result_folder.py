@@ -7,9 +7,6 @@ from typing import Self
 
 from segwatch.settings import SiteSettings
 
-STREAM_DESTINATION = "stream"
-"""Name of the message log among the destinations of the outbox."""
-
 
 def results_root(settings: SiteSettings) -> Path:
     """Folder of the results."""

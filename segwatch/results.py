@@ -9,7 +9,8 @@ from reporter.preview import write_preview
 from reporter.seg_file import read_series_uid, write_seg
 from segwatch.made_results import keep_result, newest_result_before
 from segwatch.pipeline import ProcessedSeries
-from segwatch.result_folder import STREAM_DESTINATION, ResultFolder
+from segwatch.result_folder import ResultFolder
+from segwatch.settings_sections import STREAM_DESTINATION
 
 
 def write_results(folder: ResultFolder, result: ProcessedSeries) -> None:

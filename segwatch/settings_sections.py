@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 SITE_SECRET_VARIABLE = "SEGWATCH_SITE_SECRET"  # noqa: S105 (the name of a variable, not a secret)
 KAFKA_PASSWORD_VARIABLE = "SEGWATCH_KAFKA_PASSWORD"  # noqa: S105 (the name of a variable, not a secret)
@@ -15,6 +15,10 @@ AE_TITLE = r"^[!-\[\]-~](?:[ -\[\]-~]{0,14}[!-\[\]-~])?$"
 SITE_ID = r"^[a-z0-9][a-z0-9-]{0,62}$"
 RULES_NAME = SITE_ID
 DESTINATION_NAME = r"^[a-z0-9][a-z0-9-]{0,31}$"
+STREAM_DESTINATION = "stream"
+"""Name of the message log among the destinations of the outbox; no other has it."""
+JOURNAL_LANE_BYTES = 33_554_432
+"""As `dicom_listener.spool.journal.lanes.LANE_BYTES`, which every command would have to import."""
 
 
 class Section(BaseModel):
@@ -54,12 +58,19 @@ class SpoolSection(Section):
     journal_bytes: int = Field(
         536_870_912,
         ge=0,
-        description="Size of the journal, into which bursts of instances go before each gets a file, bytes; written in "
-        "advance, at most a twentieth of the disk; 0 switches it off.",
+        description="Size of the journal, into which bursts of instances go before each gets a file, bytes; in lanes "
+        f"of {JOURNAL_LANE_BYTES}, rounded down; written in advance, at most a twentieth of the disk. 0: no journal.",
     )
     retention_hours: float = Field(
         24.0, ge=0, description="Instances and results are purged this long after every result was confirmed, hours."
     )
+
+    @field_validator("journal_bytes")
+    @classmethod
+    def _lane_or_nothing(cls, value: int) -> int:
+        if 0 < value < JOURNAL_LANE_BYTES:
+            raise ValueError(f"wanted is 0, which switches it off, or {JOURNAL_LANE_BYTES} and more, not {value}")
+        return value
 
 
 class StateSection(Section):
@@ -124,10 +135,20 @@ class DestinationSection(Section):
 
     example: ClassVar[dict[str, Any]] = {"name": "pacs", "ae_title": "ORTHANC", "host": "127.0.0.1", "port": 4242}
 
-    name: str = Field(pattern=DESTINATION_NAME, description="Short name in `status`: a-z, 0-9 and '-'.")
+    name: str = Field(
+        pattern=DESTINATION_NAME,
+        description=f"Short name in `status`: a-z, 0-9 and '-'. Not {STREAM_DESTINATION!r}, the message log's own.",
+    )
     ae_title: str = Field(pattern=AE_TITLE, description="AE title of the destination.")
     host: str = Field(min_length=1, description="Host name or address.")
     port: int = Field(ge=1, le=65535, description="TCP port.")
+
+    @field_validator("name")
+    @classmethod
+    def _no_message_log(cls, value: str) -> str:
+        if value == STREAM_DESTINATION:
+            raise ValueError(f"{value!r} is the message log's name in the outbox; choose another")
+        return value
 
 
 class DeliverySection(Section):

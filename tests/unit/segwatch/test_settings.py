@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from dicom_listener.spool.journal.lanes import LANE_BYTES
 from segwatch.errors import SettingsError
 from segwatch.settings import CentralSettings, SiteSettings, kafka_password, load_settings
-from segwatch.settings_sections import SITE_SECRET_VARIABLE, KafkaSection
+from segwatch.settings_sections import JOURNAL_LANE_BYTES, SITE_SECRET_VARIABLE, KafkaSection, SpoolSection
 from segwatch.settings_text import central_toml, settings_markdown, site_toml
 from segwatch.settings_words import PATTERN_WORDS
 
@@ -98,6 +99,10 @@ DESTINATION = {"name": '"pacs"', "ae_title": '"PACS"', "host": '"pacs"', "port":
         ("listener = 5\n", "listener: wanted is a table, not 5"),
         (f'[log]\nlevel = "{"x" * 100}"\n', "or 'ERROR', not \"" + "x" * 39 + "..."),
         ("[state]\nurl = 5\n", "state.url: wanted is text in quotes"),
+        (
+            "[spool]\njournal_bytes = 33554431\n",
+            "spool.journal_bytes: wanted is 0, which switches it off, or 33554432 and more, not 33554431",
+        ),
     ],
 )
 def test_a_bad_value_is_told_in_words(tmp_path: Path, text: str, words: str) -> None:
@@ -112,6 +117,7 @@ def test_a_bad_value_is_told_in_words(tmp_path: Path, text: str, words: str) -> 
     [
         ("name", '"PACS 1"', f'wanted is 1 to 32 {NAME}, not "PACS 1"'),
         ("ae_title", r'"A\\B"', rf'wanted is {TITLE}, not "A\\B"'),
+        ("name", '"stream"', "'stream' is the message log's name in the outbox; choose another"),
         ("port", None, "is missing; TCP port."),
         ("host", '""', "wanted is at least 1 characters"),
     ],
@@ -138,6 +144,11 @@ def test_a_confidential_value_is_not_shown(tmp_path: Path) -> None:
     assert "site.secret_file: wanted is text in quotes\n" in str(caught.value)
     assert "word" not in str(caught.value)
     assert "20260101" not in str(caught.value)
+
+
+def test_the_journal_is_as_large_as_a_lane_or_not_there() -> None:
+    assert JOURNAL_LANE_BYTES == LANE_BYTES
+    assert [SpoolSection(journal_bytes=size).journal_bytes for size in (0, LANE_BYTES)] == [0, LANE_BYTES]
 
 
 def test_whole_numbers_may_be_written_with_an_exponent(tmp_path: Path) -> None:
