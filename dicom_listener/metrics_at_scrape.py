@@ -116,6 +116,12 @@ def _of_spool(measured: SpoolMeasurement) -> Iterator[Metric]:
     yield _gauge("spool_bytes", "Bytes of the instances in the spool.", usage.bytes)
     yield _gauge("spool_instances", "Instances in the spool, conflicting ones included.", usage.instances)
     yield _gauge("spool_series", "Series in the spool.", usage.series)
+    journal = usage.journal
+    yield _gauge("journal_lanes", "Lanes of the journal of the spool (spool.journal_bytes).", journal.lanes)
+    text = "Lanes of it with instances that may have no file yet; many for long: see the log."
+    yield _gauge("journal_lanes_unfiled", text, journal.unfiled)
+    text = "Lanes of it that cannot be read any more; more than 0: acknowledged instances may be lost, see the log."
+    yield _gauge("journal_lanes_damaged", text, journal.damaged)
     yield _gauge(
         "spool_measured_timestamp_seconds", "When spool_bytes and its like were counted.", measured.measured_at
     )

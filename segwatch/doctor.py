@@ -15,6 +15,7 @@ from segwatch.commitment_wiring import check_commitment
 from segwatch.completion_wiring import check_completion
 from segwatch.errors import ROOM_ERRORS, UsageError
 from segwatch.findings import Caution, Check, Finding
+from segwatch.journal_check import check_journal
 from segwatch.metrics_check import check_metrics
 from segwatch.network_check import check_descriptors, check_tls
 from segwatch.port_check import check_port
@@ -117,6 +118,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("secret", _secret),
     ("state", _state),
     ("spool", _spool),
+    ("journal", check_journal),
     ("port", check_port),
     ("TLS", check_tls),
     ("open files", check_descriptors),

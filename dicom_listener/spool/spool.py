@@ -22,7 +22,7 @@ from dicom_listener.spool.disk_room import DiskRoom, SpoolDisk
 from dicom_listener.spool.drafts import Draft, Drafts, draft_prefix
 from dicom_listener.spool.files import disk_errors_in_words, is_abandoned
 from dicom_listener.spool.incoming import IncomingFile
-from dicom_listener.spool.journal.spool_journal import SpoolJournal
+from dicom_listener.spool.journal.spool_journal import NO_JOURNAL, JournalState, SpoolJournal
 from dicom_listener.spool.journal.to_file import Filing
 from dicom_listener.spool.part10 import read_file_meta, read_identifiers
 from dicom_listener.spool.purging import Purging
@@ -49,6 +49,8 @@ class SpoolUsage:
     """Used share of the disk that holds the spool, 0..1."""
     refusal: str | None
     """Why instances are refused now; None while there is room."""
+    journal: JournalState = NO_JOURNAL
+    """What waits in it has no file yet, and is in none of the figures above."""
 
 
 class Spool:
@@ -222,7 +224,9 @@ class Spool:
                 sizes.append(status.st_size)
                 times.append(status.st_mtime)
         disk, oldest_at = self.disk(), min(times, default=None)
-        return SpoolUsage(sum(sizes), len(sizes), len(keys), oldest_at, disk.used_share, disk.refusal)
+        return SpoolUsage(
+            sum(sizes), len(sizes), len(keys), oldest_at, disk.used_share, disk.refusal, self.journal.state()
+        )
 
     def purge(self, key: str, *, only: Collection[str] | None = None) -> bool:
         """Remove every instance of a series, also late and conflicting ones; nothing happens when there is none.

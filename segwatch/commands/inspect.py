@@ -183,5 +183,11 @@ def _print_spool(usage: SpoolUsage) -> None:
         f"Spool: {usage.instances} instances of {usage.series} series, {usage.bytes / 1e6:.1f} MB{oldest}; "
         f"disk {usage.disk_used_share:.0%} full"
     )
+    journal = usage.journal
+    if journal.lanes:
+        waits = f"{journal.unfiled} of them hold" if journal.unfiled else "none of them holds"
+        console.print(f"Journal of the spool: {journal.lanes} lanes, {waits} instances that wait for their files")
+    if journal.damaged:
+        console.print(f"[red]{journal.damaged} lanes of the journal are damaged[/red]: segwatch doctor says what to do")
     if usage.refusal is not None:
         console.print(f"[red]New instances are refused[/red] (A700): {escape(usage.refusal)}")

@@ -64,11 +64,14 @@ class Lane:
             raise
 
     @staticmethod
-    def says_clean(path: Path) -> bool:
-        """Whether every instance in a lane has a file, also where somebody has it. Raises OSError."""
-        with path.open("rb") as file:
+    def says_clean(path: Path) -> bool | None:
+        """Whether every instance in a lane has a file, also where somebody has it; None: it is damaged. Raises OSError.
+
+        Looks at nothing but its front.
+        """
+        with path.open("rb", buffering=0) as file:
             front = LaneFront.newest(file.read(FIRST_BYTE))
-            return front is not None and front.filed_to >= os.fstat(file.fileno()).st_size
+            return None if front is None else front.filed_to >= os.fstat(file.fileno()).st_size
 
     @staticmethod
     def make(path: Path, n_bytes: int) -> None:

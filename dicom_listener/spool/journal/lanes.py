@@ -36,6 +36,11 @@ def lane_paths(folder: Path) -> list[Path]:
     return [folder / name for name in sorted(names) if name.startswith(_PREFIX) and name[len(_PREFIX) :].isdecimal()]
 
 
+def damaged_paths(folder: Path) -> list[Path]:
+    """The lanes that were set aside, sorted; none where there is no journal. Raises OSError."""
+    return sorted(folder.glob(f"damaged-{_PREFIX}*"))
+
+
 @dataclass(slots=True, eq=False)
 class _Held:
     lane: Lane

@@ -2,6 +2,8 @@
 
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from dicom_listener.spool.disk_room import DiskRoom
@@ -9,7 +11,7 @@ from dicom_listener.spool.files import disk_errors_in_words
 from dicom_listener.spool.journal.journal import Journal
 from dicom_listener.spool.journal.keeper import JournalKeeper
 from dicom_listener.spool.journal.lane import Lane
-from dicom_listener.spool.journal.lanes import LANE_BYTES, lane_paths
+from dicom_listener.spool.journal.lanes import LANE_BYTES, damaged_paths, lane_paths
 from dicom_listener.spool.journal.recovery import recover_lanes
 from dicom_listener.spool.journal.to_file import Filing
 from dicom_listener.stored import StoredInstance
@@ -17,6 +19,20 @@ from dicom_listener.stored import StoredInstance
 FOLDER = ".journal"
 _LARGEST_SHARE = 0.05
 """Of the disk, that lanes take: it is there for instances."""
+
+
+@dataclass(frozen=True, slots=True)
+class JournalState:
+    """What the journal holds; damaged lanes are not among the others."""
+
+    lanes: int
+    unfiled: int
+    """Lanes with instances that may have no file yet: those that are written to, and those that wait for it."""
+    damaged: int
+    """Lanes of which something cannot be read any more: those that were set aside, and those with a bad front."""
+
+
+NO_JOURNAL = JournalState(0, 0, 0)
 
 
 class SpoolJournal:
@@ -40,6 +56,27 @@ class SpoolJournal:
         """Whether every instance that was in a lane has its file. Raises `SpoolError`: the disk failed."""
         with disk_errors_in_words(self._root):
             return all(Lane.says_clean(path) for path in lane_paths(self._folder))
+
+    @property
+    def folder(self) -> Path:
+        """Of the lanes; there once the first is made."""
+        return self._folder
+
+    def state(self) -> JournalState:
+        """Look at the lanes' fronts: a few kB of each. Raises `SpoolError`: the disk failed."""
+        says: list[bool | None] = []
+        with disk_errors_in_words(self._root):
+            for path in lane_paths(self._folder):
+                with suppress(FileNotFoundError):  # removed, or set aside, just now
+                    says.append(Lane.says_clean(path))
+            n_aside = len(damaged_paths(self._folder))
+        n_damaged = says.count(None)
+        return JournalState(len(says) - n_damaged, says.count(False), n_damaged + n_aside)
+
+    def further_lanes(self, most: int) -> int:
+        """For how many lanes more, at most `most`, the disk has room. Raises `SpoolError`: it cannot be asked."""
+        with disk_errors_in_words(self._root):
+            return next((number for number in range(most, 0, -1) if self._may_grow(number * LANE_BYTES)), 0)
 
     def open(self) -> Journal:
         """Use it in this process."""

@@ -24,6 +24,7 @@ from dicom_listener.routing.routing import Reason
 from dicom_listener.series import ReceivedInstance
 from dicom_listener.series_report import SeriesReport
 from dicom_listener.spool.disk_room import SpoolDisk
+from dicom_listener.spool.journal.spool_journal import JournalState
 from dicom_listener.spool.spool import Spool, SpoolUsage
 from dicom_listener.spool.spool_measure import PAUSES_PER_COUNT, SHORTEST_PAUSE_SECONDS, SpoolMeasure, SpoolMeasurement
 from dicom_listener.stored import StoredInstance, StoreOutcome
@@ -184,7 +185,7 @@ def fail() -> SpoolDisk:
 @pytest.fixture
 def scrape() -> Callable[..., CollectorRegistry]:
     def make(**changes: Any) -> CollectorRegistry:
-        usage = SpoolUsage(1000, 3, 1, NOW - 90, 0.5, None)
+        usage = SpoolUsage(1000, 3, 1, NOW - 90, 0.5, None, JournalState(16, 2, 1))
         given: dict[str, Any] = {
             "is_serving": lambda: True,
             "connections": lambda: Connections(4, 2, {ConnectionRefusal.LIMIT: 5}, receivers=2),
@@ -219,6 +220,9 @@ def test_what_is_true_at_a_scrape(scrape: Callable[..., CollectorRegistry]) -> N
         "spool_bytes": 1000,
         "spool_instances": 3,
         "spool_series": 1,
+        "journal_lanes": 16,
+        "journal_lanes_unfiled": 2,
+        "journal_lanes_damaged": 1,
         "spool_measured_timestamp_seconds": NOW - 3,
     }
     assert {name: value(registry, name) for name in expected} == expected
