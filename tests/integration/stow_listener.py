@@ -34,7 +34,8 @@ class StowListener:
         keys = {"port": self.port, **stow}
         self._settings.write_text(
             f'[site]\nid = "clinic"\ndata_dir = "data"\n'
-            f"[spool]\nhigh_watermark = {keys.pop('high_watermark', 0.999)}\nminimum_free_bytes = 0\njournal_bytes = 0\n"
+            f"[spool]\nhigh_watermark = {keys.pop('high_watermark', 0.999)}\n"
+            "minimum_free_bytes = 0\njournal_bytes = 0\n"
             f'[listener]\nhost = "{LOOPBACK}"\nport = {self.dicom_port}\nquiet_seconds = 3600\n'
             "[listener.stow]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in keys.items())
         )
