@@ -6,6 +6,12 @@ from dicom_listener.network.tls import TlsProfile, TlsSettings
 from dicom_listener.peers import Peer
 from segwatch.settings import SiteSettings
 
+_JOURNAL_SECONDS = 5.0
+"""Longest time that an instance waits in the journal of the spool for its file."""
+_JOURNAL_SHARE = 6
+"""That time is at most so small a part of the quiet time: an instance counts for its series once it has its file, and
+what arrived at once must not look like a pause."""
+
 
 def make_peers(settings: SiteSettings) -> tuple[Peer, ...]:
     """The senders that the settings describe."""
@@ -46,6 +52,7 @@ def make_scp_settings(settings: SiteSettings) -> ScpSettings:
         fast_intake=listener.fast_intake,
         receivers=listener.receivers,
         journal_bytes=settings.spool.journal_bytes,
+        journal_seconds=min(_JOURNAL_SECONDS, listener.quiet_seconds / _JOURNAL_SHARE),
         tls=make_tls(settings),
         tls_port=listener.tls.port,
         serve_without_tls=listener.tls.also_plain,

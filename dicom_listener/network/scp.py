@@ -208,7 +208,7 @@ class StorageScp:
             maximum_instance_bytes=settings.maximum_instance_bytes,
             idle_seconds=settings.idle_seconds,
             log_level=logging.getLogger("dicom_listener").getEffectiveLevel(),
-            has_journal=settings.journal_bytes > 0,
+            journal_seconds=settings.journal_seconds if settings.journal_bytes else 0.0,
         )
         return Receivers(told, settings.receivers, note=self._service.note, tidy_up=self._tidy_up)
 

@@ -55,6 +55,8 @@ class ScpSettings:
     """How many processes take them; 0: threads of this process do."""
     journal_bytes: int = 0
     """How much these may keep in the journal of the spool, see `dicom_listener.spool.journal`; 0: nothing."""
+    journal_seconds: float = 2.0
+    """How long an instance waits there for its file at most. Only then it counts for its series: less than that waits."""
     tls: TlsSettings | None = None
     """Speak TLS on a port of its own."""
     tls_port: int = 2762

@@ -46,8 +46,8 @@ class ReceiverSettings:
     idle_seconds: float
     log_level: int
     """Of `logging`: what is less is not told."""
-    has_journal: bool = False
-    """Whether instances go to the journal of the spool first."""
+    journal_seconds: float = 0.0
+    """How long instances may wait in the journal of the spool for their files; 0: they do not go there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +170,7 @@ def encode(message: Message) -> bytes:
                 message.maximum_instance_bytes,
                 message.idle_seconds,
                 message.log_level,
-                message.has_journal,
+                message.journal_seconds,
             ]
         case Ping() | Alive() | FileAll() | AllFiled():
             pass

@@ -70,7 +70,8 @@ class Receiver:
             settings.root, high_watermark=settings.high_watermark, minimum_free_bytes=settings.minimum_free_bytes
         )
         self._spool.warm_up()
-        self._journal = self._spool.journal.open() if settings.has_journal else None
+        longest = settings.journal_seconds
+        self._journal = self._spool.journal.open(longest) if longest > 0 else None
         if self._journal is not None:
             self._journal.start()
         self._held: dict[int, HeldConnection] = {}

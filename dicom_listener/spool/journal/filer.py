@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from dicom_listener.errors import SpoolError, in_short
 from dicom_listener.spool.files import disk_errors_in_words
 from dicom_listener.spool.incoming import Slot
+from dicom_listener.spool.journal.burst import Burst
 from dicom_listener.spool.journal.lane import Lane
 from dicom_listener.spool.journal.lane_format import Trailer
 from dicom_listener.spool.journal.lanes import Lanes
@@ -18,10 +19,6 @@ from dicom_listener.stored import StoredInstance, StoreRequest
 
 LOGGER = logging.getLogger(__name__)
 
-QUIET_SECONDS = 0.25
-"""Without a further instance, a burst is over."""
-LONGEST_SECONDS = 2.0
-"""An instance waits for the end of its burst no longer."""
 TROUBLE_SECONDS = 2.0
 """Wait after the disk failed."""
 _AT_ONCE = 32
@@ -45,13 +42,20 @@ class Unfiled:
 class Filer:
     """A queue of instances and the thread that files them; for any number of threads."""
 
-    def __init__(self, lanes: Lanes, filing: Filing, errors: disk_errors_in_words) -> None:
-        """`errors` translates what the disk says."""
+    def __init__(self, lanes: Lanes, filing: Filing, burst: Burst, errors: disk_errors_in_words) -> None:
+        """Make a filer that does nothing before `start`.
+
+        Args:
+            lanes: where instances are.
+            filing: gives them their files.
+            burst: says when.
+            errors: translates what the disk says.
+        """
         self._lanes = lanes
+        self._burst = burst
         self._filing = filing
         self._errors = errors
         self._unfiled: deque[Unfiled] = deque()
-        self._latest = 0.0
         self._hurried: list[Callable[[], None]] = []
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
@@ -67,7 +71,7 @@ class Filer:
         self._lanes.add_unfiled(one.lane)
         with self._changed:
             self._unfiled.append(one)
-            self._latest = one.since
+            self._burst.note(one.since)
             if len(self._unfiled) == 1:  # otherwise it looks by itself in time
                 self._changed.notify()
 
@@ -120,7 +124,7 @@ class Filer:
                     self._changed.wait()
                     continue
                 now = time.monotonic()
-                due_at = min(self._latest + QUIET_SECONDS, self._unfiled[0].since + LONGEST_SECONDS)
+                due_at = self._burst.due_at(self._unfiled[0].since)
                 if now >= due_at:
                     return [self._unfiled[i] for i in range(min(_AT_ONCE, len(self._unfiled)))], []
                 self._changed.wait(due_at - now)

@@ -6,12 +6,14 @@ system has nothing to note. Its own file is made when the burst is over; a crash
 `dicom_listener.spool.journal.recovery`. What finds no room goes to a file of its own at once.
 """
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 from dicom_listener.spool.block_writer import Blocks
 from dicom_listener.spool.files import disk_errors_in_words
 from dicom_listener.spool.incoming import IncomingFile, Whole
+from dicom_listener.spool.journal.burst import Burst
 from dicom_listener.spool.journal.filer import Filer, Unfiled
 from dicom_listener.spool.journal.lane_draft import LaneDraft
 from dicom_listener.spool.journal.lanes import Lanes
@@ -33,6 +35,7 @@ class Journal:
         *,
         has_room: Callable[[], bool],
         check_room: Callable[[], None],
+        longest_seconds: float,
     ) -> None:
         """Use the lanes that there are.
 
@@ -42,12 +45,14 @@ class Journal:
             filing: gives instances their files.
             has_room: whether the disk has room for the files of all that the journal may hold.
             check_room: called now and then while a large instance comes, and raises when there is no more room.
+            longest_seconds: how long an instance waits for its file at most, while others come.
         """
         self._filing = filing
         self._check_room = check_room
         self._errors = disk_errors_in_words(root)
         self._lanes = Lanes(folder, may_claim=has_room)
-        self._filer = Filer(self._lanes, filing, self._errors)
+        self._burst = Burst(longest_seconds)
+        self._filer = Filer(self._lanes, filing, self._burst, self._errors)
         self._blocks = Blocks()
         self._expected_bytes = _LEAST_ROOM
         """How large the next instance may be, to go by the last one; whatever writes it last is right."""
@@ -71,9 +76,12 @@ class Journal:
         Raises:
             SpoolError: the disk failed.
         """
+        if not self._burst.takes(time.monotonic()):
+            return None
         with self._errors:
             lane = self._lanes.take(self._expected_bytes)
         if lane is None:
+            self._burst.exhaust()
             self._expected_bytes = max(self._expected_bytes // 2, _LEAST_ROOM)
             return None
         draft = LaneDraft(

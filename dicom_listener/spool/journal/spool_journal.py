@@ -78,10 +78,15 @@ class SpoolJournal:
         with disk_errors_in_words(self._root):
             return next((number for number in range(most, 0, -1) if self._may_grow(number * LANE_BYTES)), 0)
 
-    def open(self) -> Journal:
-        """Use it in this process."""
+    def open(self, longest_seconds: float) -> Journal:
+        """Use it in this process; an instance waits for its file for no more than `longest_seconds`."""
         return Journal(
-            self._root, self._folder, self._filing, has_room=self._can_be_filed, check_room=self._room.refuse_when_full
+            self._root,
+            self._folder,
+            self._filing,
+            has_room=self._can_be_filed,
+            check_room=self._room.refuse_when_full,
+            longest_seconds=longest_seconds,
         )
 
     def keep(self, n_bytes: int, on_filed: Callable[[StoredInstance], None]) -> JournalKeeper:

@@ -54,7 +54,7 @@ messages: st.SearchStrategy[Message] = st.one_of(
         numbers,
         st.floats(0, 1e6),
         st.integers(0, 50),
-        st.booleans(),
+        st.floats(0, 1e6),
     ),
     st.builds(HandOver, numbers, texts, texts, contexts, received),
     st.builds(Recall, numbers, st.booleans()),
