@@ -56,7 +56,8 @@ class ScpSettings:
     journal_bytes: int = 0
     """How much these may keep in the journal of the spool, see `dicom_listener.spool.journal`; 0: nothing."""
     journal_seconds: float = 2.0
-    """How long an instance waits there for its file at most. Only then it counts for its series: less than that waits."""
+    """How long an instance waits there for its file at most, while others come. It counts for its series from then on,
+    so this is to be a small part of a series' quiet time."""
     tls: TlsSettings | None = None
     """Speak TLS on a port of its own."""
     tls_port: int = 2762
