@@ -159,6 +159,9 @@ class Spool:
     def recover(self) -> int:
         """Bring to an end what a crash left half done. What is in the journal gets its file.
 
+        Where the disk fails at that, it stays in the journal, and whoever keeps that tries again: a disk that is full
+        does not keep a listener from its start.
+
         Returns:
             How many half-written instances and half-purged series were removed.
 
@@ -166,7 +169,10 @@ class Spool:
             SpoolError: the disk failed.
         """
         n_files = self._remove_abandoned("")
-        self.journal.recover(lambda _stored: None)  # `load` finds them
+        try:
+            self.journal.recover(lambda _stored: None)  # `load` finds them
+        except SpoolError as error:
+            LOGGER.error("received instances wait in the journal of the spool: %s", error)
         with disk_errors_in_words(self.root):
             return n_files + self._purging.recover()
 

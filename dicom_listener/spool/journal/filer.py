@@ -147,5 +147,4 @@ class Filer:
             for lane, count in counts.items():
                 self._lanes.filed(lane, count)
             for lane, end in filed_to.items():
-                if not self._lanes.leave(lane):
-                    lane.mark_filed(end)
+                self._lanes.mark_filed(lane, end)

@@ -89,15 +89,20 @@ class Journal:
             self._blocks,
             make_file=self._filing.make_file,
             give_back=self._filer.give_back,
+            retire=self._lanes.retire,
             errors=self._errors,
         )
-        return IncomingFile(
-            draft,
-            request,
-            find_slot=self._filing.find_slot,
-            place=lambda whole: self._place(whole, on_filed),
-            check_room=self._check_room,
-        )
+        try:
+            return IncomingFile(
+                draft,
+                request,
+                find_slot=self._filing.find_slot,
+                place=lambda whole: self._place(whole, on_filed),
+                check_room=self._check_room,
+            )
+        except BaseException:
+            draft.close()
+            raise
 
     def file_all(self, on_filed: Callable[[], None]) -> None:
         """Call `on_filed`, from another thread, when every instance that is here now has its file."""
@@ -108,10 +113,6 @@ class Journal:
         self._expected_bytes = max(draft.size + draft.size // 4, _LEAST_ROOM)
         if draft.file is not None:
             return self._filing.place(Whole(draft.file, whole.request, whole.slot, whole.data_set_offset))
-        try:
-            trailer = draft.seal()
-        except OSError:
-            self._lanes.retire(draft.lane)  # the kernel takes for written what it could not write
-            raise
+        trailer = draft.seal()
         self._filer.add(Unfiled(draft.lane, trailer, whole.request, whole.slot, on_filed))
         return None

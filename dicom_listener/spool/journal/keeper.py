@@ -5,9 +5,9 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from dicom_listener.errors import SpoolError
-from dicom_listener.spool.files import disk_errors_in_words
-from dicom_listener.spool.journal.lane import Lane
+from dicom_listener.errors import in_short
+from dicom_listener.spool.files import disk_errors_in_words, sync_folder
+from dicom_listener.spool.journal.lane import UNFINISHED, Lane
 from dicom_listener.spool.journal.lanes import LANE_BYTES, lane_path, lane_paths
 
 LOGGER = logging.getLogger(__name__)
@@ -37,6 +37,7 @@ class JournalKeeper:
             may_make: whether the disk has room for so many bytes more of them.
             recover: files what is in lanes that no process holds. May raise SpoolError.
         """
+        self._root = root
         self._errors = disk_errors_in_words(root)
         self._folder = folder
         self._n_lanes = n_lanes
@@ -70,15 +71,22 @@ class JournalKeeper:
             try:
                 with self._errors:
                     self._recover()
+                    self._remove_unfinished()
                     self._remove_surplus()
                     self._make_missing()
                 trouble = ""
-            except SpoolError as error:
-                if str(error) != trouble:  # told once
-                    LOGGER.error("the journal of the spool: %s", error)
-                trouble = str(error)
+            except Exception as error:  # noqa: BLE001 (last resort: it is tried again, nothing is lost)
+                text = in_short(error)
+                if text != trouble:  # told once
+                    LOGGER.error("the journal of the spool: %s", text)
+                trouble = text
             self._look.wait(LOOK_SECONDS)
             self._look.clear()
+
+    def _remove_unfinished(self) -> None:
+        """Remove what a keeper that was killed has left half made."""
+        for path in self._folder.glob(f"*{UNFINISHED}"):
+            path.unlink(missing_ok=True)
 
     def _make_missing(self) -> None:
         made = 0
@@ -89,6 +97,7 @@ class JournalKeeper:
             if not self._may_make(LANE_BYTES):
                 return
             self._folder.mkdir(mode=0o750, exist_ok=True)
+            sync_folder(self._root)
             Lane.make(path, LANE_BYTES)
             made += 1
         if made:

@@ -18,8 +18,15 @@ from dicom_listener.spool.journal.lane_format import (
     trailers,
 )
 
-_UNFINISHED = ".new"
+UNFINISHED = ".new"
+"""Behind the name of a lane that is being made."""
+_DAMAGED = "damaged-"
+"""Before the name of a lane that is kept for people: what was acknowledged may be saved from it."""
 _PIECE = bytes(1024 * 1024)
+
+
+class DamagedLaneError(SpoolError):
+    """Nothing at the front of a lane tells what in it counts."""
 
 
 class Lane:
@@ -32,9 +39,7 @@ class Lane:
         self.capacity = os.fstat(descriptor).st_size
         found = LaneFront.newest(self.read_at(0, FIRST_BYTE))
         if found is None:
-            raise SpoolError(
-                f"{path} is damaged: nothing at its front tells what in it counts; keep it, and move it away"
-            )
+            raise DamagedLaneError(f"{path} is damaged: nothing at its front tells what in it counts")
         self._front = found
         # of its own: the kernel tells each open file once what it could not write, and whoever syncs one for `filed_to`
         # must not take that from whoever syncs an instance
@@ -48,7 +53,7 @@ class Lane:
 
         Raises:
             OSError: the disk failed.
-            SpoolError: it is damaged.
+            DamagedLaneError: it is damaged.
         """
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
@@ -56,10 +61,13 @@ class Lane:
             return None
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return cls(path, descriptor)
+            if os.path.samestat(os.fstat(descriptor), path.stat()):
+                return cls(path, descriptor)
+            os.close(descriptor)  # a new one has its name
+            return None
         except BaseException as error:
             os.close(descriptor)
-            if isinstance(error, BlockingIOError):
+            if isinstance(error, BlockingIOError | FileNotFoundError):  # or it was taken away before it was locked
                 return None
             raise
 
@@ -76,7 +84,7 @@ class Lane:
     @staticmethod
     def make(path: Path, n_bytes: int) -> None:
         """Write a lane in advance, durably: it has a name once all of its blocks are on the disk. Raises OSError."""
-        unfinished = path.with_name(path.name + _UNFINISHED)
+        unfinished = path.with_name(path.name + UNFINISHED)
         try:
             descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
             try:
@@ -113,6 +121,11 @@ class Lane:
         return trailers(self.read_at, self._front)
 
     @property
+    def filed_to(self) -> int:
+        """See `LaneFront`."""
+        return self._front.filed_to
+
+    @property
     def is_clean(self) -> bool:
         """Whether every instance in it has a file, durably."""
         return self._front.filed_to >= self.capacity
@@ -131,6 +144,10 @@ class Lane:
         """As `mark_filed`, for all of the lane."""
         self.mark_filed(self.capacity)
 
+    def set_aside(self) -> Path:
+        """Keep it for people, under another name, which is returned. Raises OSError."""
+        return set_aside(self.path, self.generation.hex())
+
     def _write_front(self, front: LaneFront) -> None:
         os.pwrite(self._front_descriptor, front.encode(), front.offset)
         self._front = front
@@ -141,3 +158,10 @@ class Lane:
             os.close(self._front_descriptor)
             os.close(self.descriptor)
             self.descriptor = -1
+
+
+def set_aside(path: Path, suffix: str) -> Path:
+    """Keep a damaged lane for people, under another name, which is returned. Raises OSError."""
+    kept = path.with_name(f"{_DAMAGED}{path.name}-{suffix}")
+    path.rename(kept)
+    return kept

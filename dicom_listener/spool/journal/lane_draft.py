@@ -22,6 +22,7 @@ class LaneDraft(BlockWriter):
         "_data_set_offset",
         "_give_back",
         "_make_file",
+        "_retire",
         "_start",
         "errors",
         "file",
@@ -35,6 +36,7 @@ class LaneDraft(BlockWriter):
         *,
         make_file: Callable[[], Draft],
         give_back: Callable[[Lane], None],
+        retire: Callable[[Lane], None],
         errors: disk_errors_in_words,
     ) -> None:
         """Begin behind what is in the lane, which nobody else writes to.
@@ -44,6 +46,7 @@ class LaneDraft(BlockWriter):
             blocks: memory.
             make_file: makes a file of its own for what turns out to be too long.
             give_back: called with the lane when nothing is written to it any more.
+            retire: called with the lane when the disk failed: the kernel takes for written what it could not write.
             errors: translates what the disk says.
         """
         super().__init__(blocks.take())
@@ -55,6 +58,7 @@ class LaneDraft(BlockWriter):
         self._blocks = blocks
         self._make_file = make_file
         self._give_back: Callable[[Lane], None] | None = give_back
+        self._retire = retire
         self._start = lane.end
         self._checksum = Checksum()
         self._data_set_offset = 0
@@ -71,9 +75,13 @@ class LaneDraft(BlockWriter):
         start_writeback(self.lane.descriptor, self._start + self._written, len(data))
 
     def _write_at(self, data: memoryview, offset: int) -> None:
-        while data:
-            n_bytes = os.pwrite(self.lane.descriptor, data, self._start + offset)
-            data, offset = data[n_bytes:], offset + n_bytes
+        try:
+            while data:
+                n_bytes = os.pwrite(self.lane.descriptor, data, self._start + offset)
+                data, offset = data[n_bytes:], offset + n_bytes
+        except OSError:
+            self._retire(self.lane)
+            raise
 
     def _move_to_file(self) -> None:
         file = self._make_file()
@@ -114,7 +122,11 @@ class LaneDraft(BlockWriter):
         end = padded(len(rest))
         self._block[end : end + LANE_BLOCK_BYTES] = trailer.encode()
         self._write_at(self._block[: end + LANE_BLOCK_BYTES], self._written)
-        os.fdatasync(lane.descriptor)
+        try:
+            os.fdatasync(lane.descriptor)
+        except OSError:
+            self._retire(lane)
+            raise
         self._written = self.size
         lane.end = trailer.end
         return trailer

@@ -18,8 +18,8 @@ LANE_BYTES = 32 * 1024 * 1024
 _PREFIX = "lane-"
 _PAUSE_SECONDS = 0.1
 """After all lanes were found taken, before they are tried again."""
-_DAMAGED = "damaged-"
-"""Before the name of a lane that is kept for people: what was acknowledged may be saved from it."""
+RETIRED_SECONDS = 60.0
+"""After the disk failed at a lane, before it is begun again: another one may lie where the disk is sound."""
 
 
 def lane_path(folder: Path, number: int) -> Path:
@@ -63,6 +63,7 @@ class Lanes:
         self._held: dict[Lane, _Held] = {}
         self._claim_at = 0.0
         self._faulty: set[Path] = set()
+        self._retired_until: dict[Path, float] = {}
         self._lock = threading.Lock()
 
     def take(self, n_bytes: int) -> Lane | None:
@@ -91,6 +92,8 @@ class Lanes:
         return next(filter(None, map(self._claim_clean, paths[first:] + paths[:first])), None)
 
     def _claim_clean(self, path: Path) -> Lane | None:
+        if time.monotonic() < self._retired_until.get(path, 0.0):
+            return None
         lane: Lane | None = None
         try:
             lane = Lane.claim(path)
@@ -114,6 +117,7 @@ class Lanes:
         """Do not use a lane again: the disk failed, and what in it was written last is not known."""
         with self._lock:
             self._held[lane].is_retired = True
+            self._retired_until[lane.path] = time.monotonic() + RETIRED_SECONDS
 
     def set_aside(self, lane: Lane) -> None:
         """Keep a lane for people, and do not use it again: something in it cannot be read any more."""
@@ -139,12 +143,17 @@ class Lanes:
             del self._held[lane]
         try:
             if held.is_damaged:
-                lane.path.rename(lane.path.with_name(f"{_DAMAGED}{lane.path.name}-{lane.generation.hex()}"))
+                lane.set_aside()
             else:
                 lane.mark_clean()
         finally:
             lane.close()
         return True
+
+    def mark_filed(self, lane: Lane, filed_to: int) -> None:
+        """Every instance in it before that byte has a file: leave it, or note how far. Raises OSError."""
+        if not self.leave(lane) and not self._held[lane].is_damaged:  # whoever recovers it is to find the damage
+            lane.mark_filed(filed_to)
 
     def idle(self) -> list[Lane]:
         """Lanes that `leave` would leave."""
