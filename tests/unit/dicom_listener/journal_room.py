@@ -1,0 +1,91 @@
+"""A spool with small lanes, and what a test has to know of them."""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from dicom_listener.spool.journal.lane import Lane
+from dicom_listener.spool.journal.lane_format import FIRST_BYTE, LaneFront
+from dicom_listener.spool.journal.lanes import lane_path, lane_paths
+from dicom_listener.spool.journal.spool_journal import FOLDER
+from dicom_listener.spool.part10 import encode_file_meta
+from dicom_listener.spool.spool import Spool
+from dicom_listener.stored import StoredInstance
+from tests.unit.dicom_listener.instances import instance
+
+MIB = 1024 * 1024
+LANE_BYTES = 2 * MIB
+"""Enough for the tests, and quickly written."""
+LONG = 30.0
+
+
+class JournalRoom:
+    """One process's view of a spool with lanes, and who was told of what."""
+
+    def __init__(self, root: Path, n_lanes: int = 2, lane_bytes: int = LANE_BYTES) -> None:
+        """Make the lanes; those that are there stay."""
+        self.spool = Spool(root, high_watermark=1.1)
+        self.folder = root / FOLDER
+        self.folder.mkdir(exist_ok=True)
+        for number in range(n_lanes):
+            if not lane_path(self.folder, number).exists():
+                Lane.make(lane_path(self.folder, number), lane_bytes)
+        self.told: list[StoredInstance] = []
+        self.journal = self.spool.journal.open()
+
+    @property
+    def lanes(self) -> list[Path]:
+        """Their files."""
+        return lane_paths(self.folder)
+
+    def store(
+        self, number: int = 1, pixels: bytes = b"\1\2" * 8, *, on_filed: Callable[[StoredInstance], None] | None = None
+    ) -> None:
+        """Receive an instance into a lane: it is durable, and has no file."""
+        request, data_set = instance(number, pixels=pixels)
+        incoming = self.journal.receive(request, on_filed or self.told.append)
+        assert incoming is not None
+        with incoming:
+            incoming.write(data_set)
+            assert incoming.commit() is None
+
+    def break_off(self, number: int, pixels: bytes) -> None:
+        """Receive a part of an instance."""
+        request, data_set = instance(number, pixels=pixels)
+        incoming = self.journal.receive(request, self.told.append)
+        assert incoming is not None
+        with incoming:
+            incoming.write(data_set[:-100])
+
+    def file_all(self) -> None:
+        """Wait until everything has its file."""
+        filed = threading.Event()
+        self.journal.file_all(filed.set)
+        assert filed.wait(LONG)
+
+    def files(self) -> list[Path]:
+        """Of instances, without conflicting ones."""
+        return sorted(path for path in self.spool.root.glob("*/*.dcm") if path.parent.name[0] != ".")
+
+
+def part10(number: int, pixels: bytes = b"\1\2" * 8) -> bytes:
+    """What the file of an instance holds in the end."""
+    request, data_set = instance(number, pixels=pixels)
+    return encode_file_meta(request, len(data_set)) + data_set
+
+
+def front_of(path: Path) -> LaneFront:
+    """What the front of a lane says on disk."""
+    with path.open("rb") as file:
+        found = LaneFront.newest(file.read(FIRST_BYTE))
+    assert found is not None
+    return found
+
+
+def flip(path: Path, offset: int) -> None:
+    """Damage one byte of a file, where it stands."""
+    with path.open("r+b") as file:
+        file.seek(offset)
+        byte = file.read(1)[0]
+        file.seek(offset)
+        file.write(bytes([byte ^ 0xFF]))
