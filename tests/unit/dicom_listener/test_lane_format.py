@@ -92,7 +92,9 @@ def test_all_trailers_behind_the_mark_are_found_in_order(generation: bytes, size
 
 
 @given(GENERATIONS, st.lists(SIZES, min_size=1, max_size=4), st.data())
-def test_a_trailer_with_a_flipped_byte_is_not_believed(generation: bytes, sizes: list[int], data: st.DataObject) -> None:
+def test_a_trailer_with_a_flipped_byte_is_not_believed(
+    generation: bytes, sizes: list[int], data: st.DataObject
+) -> None:
     content, made = _filled(generation, sizes)
     bad = data.draw(st.sampled_from(made))
     offset = data.draw(st.integers(0, SEALED_TRAILER_BYTES - 1))
