@@ -31,7 +31,7 @@ class JournalRoom:
             if not lane_path(self.folder, number).exists():
                 Lane.make(lane_path(self.folder, number), lane_bytes)
         self.told: list[StoredInstance] = []
-        self.journal = self.spool.journal.open()
+        self.journal = self.spool.journal.open(3600.0)
 
     @property
     def lanes(self) -> list[Path]:

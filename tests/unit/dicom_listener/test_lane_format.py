@@ -64,7 +64,7 @@ def test_a_front_with_a_flipped_byte_is_not_believed(front: LaneFront, offset: i
 def test_the_front_with_the_greater_sequence_counts(one: bytes, other: bytes, sequence: int, a: int, b: int) -> None:
     older, newer = LaneFront(one, sequence - 1, a), LaneFront(other, sequence, b)
     assert older.offset != newer.offset
-    blocks = dict([(older.offset, older.encode()), (newer.offset, newer.encode())])
+    blocks = {older.offset: older.encode(), newer.offset: newer.encode()}
     assert LaneFront.newest(blocks[0] + blocks[BLOCK_BYTES]) == newer
     blocks[newer.offset] = _flipped(newer.encode(), 20)  # the power failed while it was written
     assert LaneFront.newest(blocks[0] + blocks[BLOCK_BYTES]) == older

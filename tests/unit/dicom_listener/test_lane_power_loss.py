@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
+from unittest.mock import patch
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -128,11 +129,8 @@ class _Model:
             self.check()
             synced(descriptor)
 
-        os.fdatasync = sync
-        try:
+        with patch.object(os, "fdatasync", sync):
             return call()
-        finally:
-            os.fdatasync = synced
 
     def check(self) -> None:
         """The power fails now."""
