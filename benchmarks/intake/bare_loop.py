@@ -1,9 +1,11 @@
-"""A storage SCP that does in Python what durable storing cannot do without, and nothing else: a floor for us.
+"""A storage SCP that does in Python what a durable file for each instance cannot do without, and nothing else.
 
-For each instance the same system calls as the spool's: a file under a temporary name, written in blocks whose writing
-to the disk is begun at once; then a link to its name, and content and folder synced at the same time. No checks, no
-identifiers, no records, no limits, no errors; a process for each association, and in it one loop. What we take longer
-than this is our code; what this takes longer than a durable storescp is Python, and names that are durable too.
+For each instance the same system calls as the spool's without its journal: a file under a temporary name, written in
+blocks whose writing to the disk is begun at once; then a link to its name, and content and folder synced at the same
+time. No checks, no identifiers, no records, no limits, no errors; a process for each association, and in it one loop.
+It is a floor for `segwatch, no journal`: what that takes longer is our code, and what this takes longer than a durable
+storescp is Python, and names that are durable too. `segwatch` with its journal makes other system calls while a sender
+waits, an append and one sync, and may be quicker.
 
 python -m benchmarks.intake.bare_loop PORT FOLDER
 """

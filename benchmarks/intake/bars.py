@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from benchmarks.intake.names import DURABLE, ORTHANC, OURS, PLAIN
 from benchmarks.intake.rounds import Block
-from benchmarks.intake.tables import DURABLE, ORTHANC, OURS, PLAIN, growth
+from benchmarks.intake.tables import growth
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from benchmarks.intake import accounting, bare_loop, durable_close, plain_handler
+from benchmarks.intake.names import NO_JOURNAL, OURS
 from dicom_listener.spool.spool import Spool
 from segwatch.settings_text import site_toml
 from tests.peers.dcmtk import Dcmtk
@@ -117,7 +118,7 @@ class PlainHandler(Contender):
 
 
 class BareLoop(Contender):
-    """What durable storing cannot do without, in Python; a process for each association."""
+    """What a durable file for each instance cannot do without, in Python; a process for each association."""
 
     ae_title = bare_loop.AE_TITLE
 
@@ -169,7 +170,7 @@ class Segwatch(Contender):
     def settle(self) -> None:
         """Wait until every instance has a file of its own; its receivers stay."""
         journal = Spool(self.spool).journal
-        wait_until(lambda: journal.is_filed, "all instances have files", interval=0.05)
+        wait_until(lambda: journal.is_filed, "all instances have files", timeout=_FILED_SECONDS, interval=0.05)
 
     def end(self, least_bytes: int) -> frozenset[str]:
         """What a spool that is opened after a kill finds: acknowledged is not enough."""
@@ -181,14 +182,23 @@ class Segwatch(Contender):
 
 
 _JOURNAL_SETTING = "spool.journal_bytes"
+_FILED_SECONDS = 300.0
+"""How long what is in a journal that is full may take to get its files."""
 
 FAST_INTAKE_SETTINGS: Mapping[str, Mapping[str, object]] = {
-    "segwatch": {},
-    "segwatch, no journal": {_JOURNAL_SETTING: 0},
+    OURS: {},
+    NO_JOURNAL: {_JOURNAL_SETTING: 0},
     "segwatch, threads": {_JOURNAL_SETTING: 0, "listener.receivers": 0},
     "segwatch, slow path": {_JOURNAL_SETTING: 0, "listener.fast_intake": False},
 }
 """The variants of us by name."""
+VARIANTS_NOTE = (
+    "`segwatch` is as it comes: receivers append what they take to the journal, which was written before the run, one "
+    "sync for each instance, and give each a file of its own once the burst is over. `no journal` "
+    "(`spool.journal_bytes = 0`): receivers give each a file at once, with two syncs. `threads` "
+    "(`listener.receivers = 0`, no journal): threads of the listener do that. `slow path` "
+    "(`listener.fast_intake = false`, no journal): pynetdicom receives."
+)
 
 
 def _environment() -> dict[str, str]:

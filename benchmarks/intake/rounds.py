@@ -40,6 +40,8 @@ class Block:
     """Of each sender."""
     runs: Mapping[str, Sequence[Run]]
     """By server; the runs of one index were one round."""
+    is_sustained: bool = False
+    """Whether it was a burst that does not end, see `benchmarks.intake.sustained`."""
 
     def seconds(self, name: str) -> Spread:
         """Of one server."""
@@ -56,7 +58,14 @@ class Block:
 
 
 def run_block(
-    makers: Makers, folder: Path, dcmtk: Dcmtk, series: Sequence[Series], *, rounds: int, pages: WarmPages
+    makers: Makers,
+    folder: Path,
+    dcmtk: Dcmtk,
+    series: Sequence[Series],
+    *,
+    rounds: int,
+    pages: WarmPages,
+    is_sustained: bool = False,
 ) -> Block:
     """Run every server `rounds` times over fresh folders below `folder`, which is removed at the end of all."""
     folder.mkdir()
@@ -69,4 +78,4 @@ def run_block(
             runs[name].append(run(makers[name], folder / f"{number}-{place}", dcmtk, series, pages))
         print(f"{len(series)} senders: round {number + 1} of {rounds} done", file=sys.stderr)
     delete(folder)
-    return Block(len(series), len(series[0].uids), runs)
+    return Block(len(series), len(series[0].uids), runs, is_sustained)

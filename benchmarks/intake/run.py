@@ -1,4 +1,4 @@
-"""One run: a fresh server, senders that start together, and what it took until the last of them had its last answer."""
+"""One run: a fresh server, senders that start together; how long until their last answer, and until all was done."""
 
 import os
 import shutil
@@ -12,12 +12,12 @@ from pathlib import Path
 
 from benchmarks.intake import accounting
 from benchmarks.intake.contenders import Contender, Maker
-from benchmarks.intake.source import COLUMNS, ROWS, Series
+from benchmarks.intake.source import INSTANCE_BYTES, Series
 from benchmarks.intake.warm_pages import WarmPages
 from tests.peers.dcmtk import Dcmtk
 from tests.peers.ports import LOOPBACK
 
-LEAST_BYTES = ROWS * COLUMNS * 2
+LEAST_BYTES = INSTANCE_BYTES
 """A file of an instance that is whole holds its pixels at least."""
 SENDER_TIMEOUT_S = 300
 
@@ -27,10 +27,12 @@ class Run:
     """What one run took; everything arrived, or there would be none."""
 
     seconds: float
-    """From the start of the first sender to the end of the last."""
+    """From the start of the first sender to the end of the last, which has its last answer."""
+    settled_seconds: float
+    """From the same start until the server has nothing left to do, see `Contender.settle`."""
     bytes: int
     cpu_seconds: float
-    """Of the server and its children."""
+    """Of the server and its children, until it has nothing left to do."""
     idle_bytes: int
     """Memory of the server before the senders came."""
     peak_bytes: int
@@ -60,7 +62,9 @@ def run(make: Maker, folder: Path, dcmtk: Dcmtk, series: Sequence[Series], pages
         before = accounting.cpu_seconds(pid)
         with accounting.PeakMemory(pid) as memory:
             seconds = _send(contender, folder, dcmtk, series)
+            answered_at = time.perf_counter()
             contender.settle()
+            settled_seconds = seconds + time.perf_counter() - answered_at
         cpu_seconds = accounting.cpu_seconds(pid) - before
         arrived = contender.end(LEAST_BYTES)
     finally:
@@ -68,7 +72,7 @@ def run(make: Maker, folder: Path, dcmtk: Dcmtk, series: Sequence[Series], pages
     missing = frozenset[str]().union(*(one.uids for one in series)) - arrived
     if missing:
         raise LostInstancesError(f"{contender.ae_title} does not have {len(missing)} of the instances")
-    return Run(seconds, sent_bytes, cpu_seconds, memory.idle, memory.peak)
+    return Run(seconds, settled_seconds, sent_bytes, cpu_seconds, memory.idle, memory.peak)
 
 
 def _send(contender: Contender, folder: Path, dcmtk: Dcmtk, series: Sequence[Series]) -> float:

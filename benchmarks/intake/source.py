@@ -9,6 +9,8 @@ from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian
 
 ROOT = "1.2.826.0.1.3680043.10.1554.4"
 ROWS = COLUMNS = 512
+INSTANCE_BYTES = ROWS * COLUMNS * 2
+"""Of the pixels of an instance, which is a little longer."""
 
 
 @dataclass(frozen=True)

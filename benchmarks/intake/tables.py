@@ -2,26 +2,20 @@
 
 from collections.abc import Sequence
 
+from benchmarks.intake.names import DURABLE, PLAIN
 from benchmarks.intake.rounds import Block, Spread
 from benchmarks.intake.run import Run
 
-PLAIN, DURABLE, ORTHANC, HANDLER, BARE, OURS = (
-    "storescp --fork",
-    "storescp --fork, fdatasync at close",
-    "Orthanc",
-    "plain pynetdicom handler",
-    "bare loop in Python, as durable",
-    "segwatch",
-)
 _MB = 1e6
 
 
 def block_table(block: Block) -> str:
     """Everything measured with one number of senders."""
     title = "1 sender" if block.senders == 1 else f"{block.senders} senders at once"
+    title += ", a burst that does not end" if block.is_sustained else ""
     megabytes = next(iter(block.runs.values()))[0].bytes / _MB
     rounds = len(next(iter(block.runs.values())))
-    head = ["server", "seconds", "MB/s"]
+    head = ["server", "seconds", "until all is done", "MB/s"]
     head += ["relative to durable storescp"] if DURABLE in block.runs else []
     head += ["relative to storescp"] if PLAIN in block.runs else []
     head += ["CPU s per GB", "peak MB", "over idle, MB"]
@@ -38,7 +32,8 @@ def block_table(block: Block) -> str:
 
 
 def _server_row(block: Block, name: str) -> str:
-    cells = [name, _spread(block.seconds(name)), f"{block.figure(name, _rate):.0f}"]
+    settled = block.figure(name, lambda one: one.settled_seconds)
+    cells = [name, _spread(block.seconds(name)), f"{settled:.2f}", f"{block.figure(name, _rate):.0f}"]
     cells += [_spread(block.ratio(name, to)) for to in (DURABLE, PLAIN) if to in block.runs]
     cells += [
         f"{block.figure(name, lambda one: one.cpu_seconds / one.bytes * 1e9):.2f}",

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks.intake import contenders, tables
+from benchmarks.intake import contenders, names
 from benchmarks.intake.visits import ASSOCIATIONS, PROBES
 from tests.peers.dcmtk import Dcmtk
 from tests.peers.orthanc import find_orthanc
@@ -35,18 +35,19 @@ def test_the_throughput_benchmark_compares_every_server_and_finds_all_that_was_s
     page = tmp_path / "throughput.md"
 
     # that every instance arrived is seen to by the benchmark, which fails otherwise
-    printed = _run(
-        "intake_throughput.py", "--senders", "1", "4", "8", "--runs", "1", "--instances", "4", "--write", str(page)
-    )
+    sizes = ["--senders", "1", "4", "8", "--runs", "1", "--instances", "4", "--sustained", "4"]
+    printed = _run("intake_throughput.py", *sizes, "--write", str(page))
 
     assert page.read_text() == printed
     ours = contenders.FAST_INTAKE_SETTINGS
-    servers = [tables.PLAIN, tables.DURABLE, tables.ORTHANC, tables.HANDLER, tables.BARE, *ours]
-    blocks = printed.split("\n### ")[1:4]
-    assert [block.split("\n")[0] for block in blocks] == ["1 sender", "4 senders at once", "8 senders at once"]
-    for block in blocks:
+    servers = [names.PLAIN, names.DURABLE, names.ORTHANC, names.HANDLER, names.BARE, *ours]
+    blocks = printed.split("\n### ")[1:6]
+    some = ["1 sender", "4 senders at once", "8 senders at once"]
+    endless = ["1 sender, a burst that does not end", "4 senders at once, a burst that does not end"]
+    assert [block.split("\n")[0] for block in blocks] == [*some, *endless]
+    for number, block in enumerate(blocks):
         rows = _rows(block)
-        assert [row[0] for row in rows] == servers
+        assert [row[0] for row in rows] == (servers if number < len(some) else [names.DURABLE, *list(ours)[:2]])
         assert all(re.fullmatch(r"[0-9.]+( \([0-9.]+ to [0-9.]+\))?", cell) for row in rows for cell in row[1:]), block
     bars = _rows(printed.split("### Against the bars")[1])
     assert len(bars) == N_BARS

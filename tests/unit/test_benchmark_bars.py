@@ -2,9 +2,14 @@
 
 import pytest
 
+from benchmarks.intake import sustained
 from benchmarks.intake.bars import Bar, bar_table
+from benchmarks.intake.names import OURS
 from benchmarks.intake.rounds import Block
 from benchmarks.intake.run import Run
+from benchmarks.intake.source import INSTANCE_BYTES
+from benchmarks.intake.tables import block_table
+from segwatch.settings_sections import SpoolSection
 
 
 @pytest.mark.parametrize(
@@ -25,9 +30,26 @@ def test_a_bar_is_met_or_missed_by_so_much(measured: float, at_most: bool, verdi
     assert verdict in bar_table([bar])
 
 
+def test_all_senders_of_a_burst_that_does_not_end_send_several_journals() -> None:
+    sent = {senders: senders * sustained.instances(sustained.MEGABYTES, senders) for senders in sustained.SENDERS}
+
+    assert set(sent) == {1, 4}
+    assert all(count * INSTANCE_BYTES > 4 * SpoolSection().journal_bytes for count in sent.values())
+    assert sustained.instances(1, 4) == 1
+
+
+def test_a_table_tells_seconds_until_the_answers_and_until_all_is_done() -> None:
+    block = Block(4, 1, {OURS: [Run(2, 5, bytes=10**9, cpu_seconds=3, idle_bytes=0, peak_bytes=0)]}, is_sustained=True)
+
+    title, *_, row = block_table(block).splitlines()
+
+    assert title == "### 4 senders at once, a burst that does not end"
+    assert row == "| segwatch | 2.00 (2.00 to 2.00) | 5.00 | 500 | 3.00 | 0 | 0 |"
+
+
 def test_ratios_are_taken_within_a_round() -> None:
     def runs(*seconds: float) -> list[Run]:
-        return [Run(one, bytes=1, cpu_seconds=0, idle_bytes=0, peak_bytes=0) for one in seconds]
+        return [Run(one, 2 * one, bytes=1, cpu_seconds=0, idle_bytes=0, peak_bytes=0) for one in seconds]
 
     # the second round was slow for everybody; the ratio of the medians would be 4 to 3
     block = Block(1, 1, {"ours": runs(4, 20, 3), "theirs": runs(1, 10, 3)})
