@@ -269,7 +269,7 @@ def _report(association: Association, tally: Tally, connection: Connection) -> A
         calling_ae_title=association.requestor.ae_title.strip(),
         called_ae_title="" if requested is None else requested.called_ae_title.strip(),
         address=connection.address,
-        seconds=time.monotonic() - tally.began,
+        seconds=connection.lasted,
         bytes=tally.bytes,
         counts=dict(tally.counts),
         series_keys=frozenset(tally.series_keys),

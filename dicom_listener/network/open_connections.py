@@ -40,6 +40,8 @@ class Connection:
     association: Any = None
     """pynetdicom's, once there is one."""
     tally: Tally | None = None
+    lasted: float = 0.0
+    """How long its association did, seconds; once that is over."""
     comment: str = ""
     """Why its association was rejected, in our own words."""
 
@@ -121,6 +123,8 @@ class OpenConnections:
         """Note that the association on a connection ended: it is in nobody's way while its report is made."""
         with self._changed:
             connection.is_ending = True
+            if connection.tally is not None:
+                connection.lasted = time.monotonic() - connection.tally.began
             self._by_association.pop(connection.association, None)
 
     def end(self, connection: Connection) -> None:

@@ -9,9 +9,16 @@ import pytest
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, ImplicitVRLittleEndian, MRImageStorage
 from pynetdicom import AE, build_context
 
-from dicom_listener.association_report import AssociationEnd, AssociationReport, ConnectionRefusal, Connections
+from dicom_listener.association_report import (
+    AssociationEnd,
+    AssociationReport,
+    ConnectionRefusal,
+    Connections,
+    Tally,
+)
 from dicom_listener.network.scp import ScpSettings, StorageScp
 from dicom_listener.peers import Peer
+from dicom_listener.receiving.receivers import Receivers
 from dicom_listener.spool.spool import Spool
 from tests.peers.waiting import wait_until
 from tests.unit.dicom_listener.instances import data_set
@@ -143,3 +150,19 @@ def test_refused_presentation_contexts_are_counted_and_named(
     assert report.refused_classes[0] == "CTImageStorage(transfer-syntaxes)"
     assert set(report.refused_classes[1:]) == {"MRImageStorage", "unknown"}
     assert not report.is_encrypted
+
+
+def test_how_long_an_association_lasted_says_nothing_of_instances_that_waited_for_their_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wait(_receivers: Receivers, tally: Tally, _seconds: float) -> bool:
+        tally.began -= 1000  # as if so much time had passed
+        return True
+
+    monkeypatch.setattr(Receivers, "wait_until_told", wait)
+    listener = Reporting(tmp_path / "spool", ScpSettings(receivers=1))
+    try:
+        listener.associate().release()
+        assert 0 < listener.reports.get(timeout=PATIENCE).seconds < 1000
+    finally:
+        listener.scp.stop()
