@@ -104,7 +104,9 @@ def _benchmark(folder: Path, dcmtk: Dcmtk, options: argparse.Namespace) -> list[
     endless: Mapping[int, Block] = {}
     if options.sustained:
         place = folder / "sustained"
-        endless = run_sustained(makers, place, dcmtk, source.take, megabytes=options.sustained, pages=pages)
+        endless = run_sustained(
+            makers, place, dcmtk, source.take, megabytes=options.sustained, rounds=options.runs, pages=pages
+        )
     programs = [dcmtk.storescu, dcmtk.storescp, *([Path(orthanc)] if ORTHANC in makers and orthanc else [])]
     lines = ["# Throughput of the intake", "", surroundings.command_line(), ""]
     lines += [f"- {line}" for line in surroundings.describe(folder, programs)]

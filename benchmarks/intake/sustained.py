@@ -32,6 +32,7 @@ def run_sustained(
     take: Callable[[int, int], Sequence[Series]],
     *,
     megabytes: float,
+    rounds: int,
     pages: WarmPages,
 ) -> Mapping[int, Block]:
     """Run a block for each of `SENDERS` below `folder`: those of `makers` for which it says something.
@@ -42,6 +43,7 @@ def run_sustained(
         dcmtk: has the senders.
         take: gives series, so many of so many instances.
         megabytes: of one run.
+        rounds: of all, at most `RUNS` here.
         pages: are warmed before each run.
     """
     chosen = {name: makers[name] for name in (DURABLE, OURS, NO_JOURNAL) if name in makers}
@@ -49,7 +51,9 @@ def run_sustained(
     for senders in SENDERS:
         series = take(senders, instances(megabytes, senders))
         place = folder.with_name(f"{folder.name}-{senders}")
-        blocks[senders] = run_block(chosen, place, dcmtk, series, rounds=RUNS, pages=pages, is_sustained=True)
+        blocks[senders] = run_block(
+            chosen, place, dcmtk, series, rounds=min(rounds, RUNS), pages=pages, is_sustained=True
+        )
     return blocks
 
 
