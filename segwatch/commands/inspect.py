@@ -185,7 +185,9 @@ def _print_spool(usage: SpoolUsage) -> None:
     )
     journal = usage.journal
     if journal.lanes:
-        waits = f"{journal.unfiled} of them hold" if journal.unfiled else "none of them holds"
+        waits = (
+            f"{journal.unfiled} of them hold{'s' * (journal.unfiled == 1)}" if journal.unfiled else "none of them holds"
+        )
         console.print(f"Journal of the spool: {journal.lanes} lanes, {waits} instances that wait for their files")
     if journal.damaged:
         console.print(f"[red]{journal.damaged} lanes of the journal are damaged[/red]: segwatch doctor says what to do")

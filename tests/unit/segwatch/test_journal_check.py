@@ -97,6 +97,7 @@ def test_a_disk_that_is_too_small_is_told(tmp_path: Path, monkeypatch: pytest.Mo
     [
         (JournalState(0, 0, 0), []),
         (JournalState(16, 0, 0), ["Journal of the spool: 16 lanes, none of them holds instances that wait"]),
+        (JournalState(16, 1, 0), ["Journal of the spool: 16 lanes, 1 of them holds instances that wait"]),
         (
             JournalState(15, 2, 1),
             [
