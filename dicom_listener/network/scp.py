@@ -234,10 +234,12 @@ class StorageScp:
         """Wait until every instance that was acknowledged until now has its file in the spool.
 
         Raises:
-            SpoolError: they do not get it in time; they are in the journal, and it is tried again.
+            SpoolError: they do not get it in time, or the disk failed; they are in the journal, and it is tried again.
         """
         if self._receivers is not None and not self._receivers.file_all(_FILE_SECONDS):
             raise SpoolError(f"instances wait in the journal of the spool {self._service.spool.root}")
+        if self._keeper is not None:  # a receiver may have ended just now
+            self._service.spool.journal.recover(self._on_recovered)
 
     def _make_server(self, room: ListenerRoom, tls: ssl.SSLContext | None, address: tuple[str, int]) -> ListenerServer:
         settings = self._settings

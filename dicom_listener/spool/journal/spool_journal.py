@@ -1,6 +1,7 @@
 """The intake journal of one spool: who uses it, who keeps it, and how much of the disk it may take."""
 
 import shutil
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -44,6 +45,7 @@ class SpoolJournal:
         self._folder = root / FOLDER
         self._filing = filing
         self._room = room
+        self._recovering = threading.Lock()
 
     @property
     def exists(self) -> bool:
@@ -105,8 +107,13 @@ class SpoolJournal:
         )
 
     def recover(self, on_filed: Callable[[StoredInstance], None]) -> None:
-        """Give a file to each instance that ended processes left. Raises `SpoolError`: the disk failed."""
-        recover_lanes(self._root, self._folder, self._filing, on_filed)
+        """Give a file to each instance that ended processes left; waits for another thread that does so.
+
+        Raises:
+            SpoolError: the disk failed.
+        """
+        with self._recovering:
+            recover_lanes(self._root, self._folder, self._filing, on_filed)
 
     def _size(self) -> int:
         return len(lane_paths(self._folder)) * LANE_BYTES
