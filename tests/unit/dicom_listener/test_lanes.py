@@ -1,0 +1,307 @@
+import errno
+import fcntl
+import logging
+import os
+from pathlib import Path
+
+import pytest
+
+from dicom_listener.spool.journal import lane as lane_module
+from dicom_listener.spool.journal.lane import DamagedLaneError, Lane
+from dicom_listener.spool.journal.lane_format import FIRST_BYTE, LaneFront
+from dicom_listener.spool.journal.lanes import LANE_BYTES as FULL_LANE_BYTES
+from dicom_listener.spool.journal.lanes import Lanes, damaged_paths, lane_path, lane_paths
+from tests.unit.dicom_listener.journal_room import MIB, flip, front_of
+
+N_LANES = 3
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for number in range(N_LANES):
+        Lane.make(lane_path(tmp_path, number), MIB)
+    return tmp_path
+
+
+@pytest.fixture
+def lanes(folder: Path) -> Lanes:
+    return Lanes(folder, may_claim=lambda: True)
+
+
+def _n_descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def _take(lanes: Lanes, n_bytes: int = 1000) -> Lane:
+    lane = lanes.take(n_bytes)
+    assert lane is not None
+    return lane
+
+
+def test_a_new_lane_is_whole_and_clean(folder: Path) -> None:
+    path = folder / "lane-999"
+    Lane.make(path, MIB)
+    assert path.stat().st_size == MIB
+    assert path.stat().st_blocks * 512 >= MIB  # written in advance: no holes
+    assert Lane.says_clean(path)
+    lane = Lane.claim(path)
+    assert lane is not None
+    assert lane.is_clean
+    assert list(lane.unfiled()) == []
+    lane.close()
+    lane.close()
+
+
+def test_a_lane_has_a_name_once_all_of_it_is_durable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[str] = []
+    fsync, rename = os.fsync, Path.rename
+
+    def record_sync(descriptor: int) -> None:
+        steps.append(f"fsync {Path(f'/proc/self/fd/{descriptor}').readlink().name}")
+        fsync(descriptor)
+
+    def record_name(self: Path, target: Path) -> Path:
+        steps.append(f"rename {target.name}")
+        return rename(self, target)
+
+    monkeypatch.setattr(os, "fsync", record_sync)
+    monkeypatch.setattr(Path, "rename", record_name)
+    Lane.make(tmp_path / "lane-000", MIB)
+    assert steps == ["fsync lane-000.new", "rename lane-000", f"fsync {tmp_path.name}"]
+
+
+def test_a_disk_without_room_for_a_lane_keeps_nothing_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_descriptor: int, _data: bytes) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(lane_module, "write_all", full)
+    before = _n_descriptors()
+    with pytest.raises(OSError, match="full"):
+        Lane.make(tmp_path / "lane-000", MIB)
+    assert list(tmp_path.iterdir()) == []
+    assert _n_descriptors() == before
+
+
+def test_a_lane_is_held_by_one(folder: Path) -> None:
+    path = lane_path(folder, 0)
+    before = _n_descriptors()
+    first = Lane.claim(path)
+    assert first is not None
+    assert Lane.claim(path) is None
+    first.close()
+    second = Lane.claim(path)
+    assert second is not None
+    second.close()
+    assert Lane.claim(folder / "lane-777") is None
+    assert _n_descriptors() == before
+
+
+@pytest.mark.parametrize("is_replaced", [False, True])
+def test_a_lane_that_is_taken_away_while_it_is_claimed_is_not_written_to(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, is_replaced: bool
+) -> None:
+    """What is written to a file without a name is lost with its process."""
+    path = lane_path(folder, 0)
+    flock = fcntl.flock
+
+    def take_away(descriptor: int, operation: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", flock)
+        path.unlink()  # whoever held it let it go just now
+        if is_replaced:
+            Lane.make(path, MIB)
+        flock(descriptor, operation)
+
+    before = _n_descriptors()
+    monkeypatch.setattr(fcntl, "flock", take_away)
+    assert Lane.claim(path) is None
+    assert _n_descriptors() == before
+
+
+def test_a_lane_without_a_front_is_damaged(folder: Path) -> None:
+    path = lane_path(folder, 0)
+    before = _n_descriptors()
+    path.write_bytes(bytes(MIB))
+    with pytest.raises(DamagedLaneError, match="lane-000 is damaged"):
+        Lane.claim(path)
+    assert Lane.says_clean(path) is None
+    assert _n_descriptors() == before
+
+
+def test_marks_are_read_by_the_next_who_claims(folder: Path) -> None:
+    path = lane_path(folder, 0)
+    lane = Lane.claim(path)
+    assert lane is not None
+    lane.begin()
+    generation = lane.generation
+    assert not lane.is_clean
+    assert lane.room == MIB - FIRST_BYTE - 4096
+    lane.mark_filed(FIRST_BYTE + 4096)
+    assert not Lane.says_clean(path)
+    lane.close()
+    again = Lane.claim(path)
+    assert again is not None
+    assert (again.generation, again.filed_to) == (generation, FIRST_BYTE + 4096)
+    again.mark_clean()
+    again.close()
+    assert Lane.says_clean(path)
+
+
+def test_one_damaged_front_leaves_the_other(folder: Path) -> None:
+    path = lane_path(folder, 0)
+    lane = Lane.claim(path)
+    assert lane is not None
+    lane.begin()
+    lane.mark_filed(FIRST_BYTE)
+    before = lane.filed_to
+    lane.mark_filed(FIRST_BYTE + 8192)
+    lane.close()
+    flip(path, front_of(path).offset + 10)
+    assert front_of(path).filed_to == before
+
+
+def test_other_files_are_no_lanes(folder: Path) -> None:
+    for name in ("lane-000.new", "lane-", "lane-x", "damaged-lane-000-00ff", ".lane-001", "other"):
+        (folder / name).touch()
+    assert [path.name for path in lane_paths(folder)] == ["lane-000", "lane-001", "lane-002"]
+    assert [path.name for path in damaged_paths(folder)] == ["damaged-lane-000-00ff"]
+    assert lane_paths(folder / "missing") == []
+    assert damaged_paths(folder / "missing") == []
+
+
+def test_a_lane_is_for_one_at_a_time_and_used_again(lanes: Lanes) -> None:
+    first, second = _take(lanes), _take(lanes)
+    assert first is not second
+    lanes.give_back(first)
+    assert _take(lanes) is first
+
+
+def test_what_does_not_fit_goes_to_the_next_lane(lanes: Lanes) -> None:
+    first = _take(lanes)
+    first.end = MIB - 8192
+    lanes.give_back(first)
+    assert _take(lanes, 4097) is not first
+    assert _take(lanes, 4096) is first
+
+
+def test_what_is_half_as_long_as_a_lane_claims_none(lanes: Lanes) -> None:
+    assert lanes.take(FULL_LANE_BYTES // 2 + 1) is None
+
+
+def test_without_room_on_the_disk_no_lane_is_begun(folder: Path) -> None:
+    may_claim = [True]
+    lanes = Lanes(folder, may_claim=lambda: may_claim[0])
+    lane = _take(lanes)
+    lanes.give_back(lane)
+    may_claim[0] = False
+    assert _take(lanes) is lane  # this one has its room
+    assert lanes.take(1) is None
+
+
+def test_another_process_gets_a_lane_when_all_in_it_has_files(folder: Path, lanes: Lanes) -> None:
+    taken = [_take(lanes) for _ in range(N_LANES)]
+    assert Lanes(folder, may_claim=lambda: True).take(1) is None
+    lane = taken[0]
+    assert not lanes.leave(lane)  # it is in use
+    lanes.add_unfiled(lane)
+    lanes.add_unfiled(lane)
+    lanes.give_back(lane)
+    assert lanes.idle() == []
+    assert not lanes.leave(lane)  # something has no file yet
+    lanes.filed(lane, 1)
+    assert not lanes.leave(lane)
+    lanes.filed(lane, 1)
+    assert lanes.idle() == [lane]
+    assert lanes.leave(lane)
+    assert Lane.says_clean(lane.path)
+    assert _take(Lanes(folder, may_claim=lambda: True)).path == lane.path
+
+
+def test_a_lane_of_a_process_that_ended_is_left_to_who_recovers_it(folder: Path) -> None:
+    for path in lane_paths(folder):
+        lane = Lane.claim(path)
+        assert lane is not None
+        lane.begin()
+        lane.close()
+    before = _n_descriptors()
+    assert Lanes(folder, may_claim=lambda: True).take(1) is None
+    assert _n_descriptors() == before
+
+
+def test_a_lane_that_is_filed_in_part_says_how_far(lanes: Lanes) -> None:
+    lane = _take(lanes)
+    lanes.add_unfiled(lane)
+    lanes.mark_filed(lane, FIRST_BYTE + 4096)
+    assert front_of(lane.path).filed_to == FIRST_BYTE + 4096
+
+
+def test_a_damaged_lane_is_kept_under_another_name_once_the_rest_has_files(folder: Path, lanes: Lanes) -> None:
+    lane = _take(lanes)
+    for _ in range(2):
+        lanes.add_unfiled(lane)
+    lanes.set_aside(lane)
+    lanes.give_back(lane)
+    lanes.filed(lane, 1)
+    lanes.mark_filed(lane, FIRST_BYTE + 4096)
+    assert front_of(lane.path).filed_to == FIRST_BYTE  # who recovers it after a crash finds the damage too
+    assert _take(lanes) is not lane
+    lanes.filed(lane, 1)
+    lanes.mark_filed(lane, FIRST_BYTE + 8192)
+    assert [path.stat().st_size for path in damaged_paths(folder)] == [MIB]
+    assert lane.path not in lane_paths(folder)
+
+
+def test_a_faulty_lane_is_told_once_and_the_others_are_used(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    begin = Lane.begin
+    bad = lane_path(folder, 1)
+
+    def fail(self: Lane) -> None:
+        if self.path == bad:
+            raise OSError(errno.EIO, "broken")
+        begin(self)
+
+    monkeypatch.setattr(Lane, "begin", fail)
+    lane_path(folder, 2).write_bytes(b"")
+    before = _n_descriptors()
+    lanes = Lanes(folder, may_claim=lambda: True)
+    with caplog.at_level(logging.ERROR):
+        assert _take(lanes).path == lane_path(folder, 0)
+        monkeypatch.setattr("dicom_listener.spool.journal.lanes._PAUSE_SECONDS", 0.0)
+        for _ in range(3):
+            assert lanes.take(1) is None
+    assert len(caplog.records) == 2
+    assert _n_descriptors() == before + 2  # those of the lane that is used
+
+
+def test_a_disk_that_fails_at_the_mark_lets_the_lane_go(lanes: Lanes, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = _n_descriptors()
+    lane = _take(lanes)
+    lanes.give_back(lane)
+
+    def fail(_descriptor: int) -> None:
+        raise OSError(errno.EIO, "broken")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "fdatasync", fail)
+        with pytest.raises(OSError, match="broken"):
+            lanes.leave(lane)
+    assert lanes.idle() == []
+    assert _n_descriptors() == before
+    free = Lane.claim(lane.path)
+    assert free is not None
+    free.close()
+
+
+def test_the_front_is_never_written_over_the_one_that_counts(folder: Path) -> None:
+    path = lane_path(folder, 0)
+    lane = Lane.claim(path)
+    assert lane is not None
+    for _ in range(3):
+        for step in (lane.begin, lane.mark_clean):
+            before = front_of(path)
+            content = path.read_bytes()[before.offset :][:4096]
+            step()
+            assert path.read_bytes()[before.offset :][:4096] == content
+            assert LaneFront.newest(path.read_bytes()[:FIRST_BYTE]) != before
+    lane.close()
