@@ -87,7 +87,11 @@ class Lanes:
             return lane
 
     def _claim(self) -> Lane | None:
-        paths = lane_paths(self._folder)
+        try:
+            paths = lane_paths(self._folder)
+        except OSError as error:
+            self._tell_once(self._folder, error)
+            return None
         first = os.getpid() % max(len(paths), 1)  # each process tries another one first
         return next(filter(None, map(self._claim_clean, paths[first:] + paths[:first])), None)
 
@@ -100,13 +104,17 @@ class Lanes:
             if lane is not None and lane.is_clean:
                 lane.begin()
                 return lane
-        except (SpoolError, OSError) as error:  # instances go where there is no fault
-            if path not in self._faulty:
-                LOGGER.error("a lane of the journal of the spool is not used: %s", error)
-                self._faulty.add(path)
+        except (SpoolError, OSError) as error:
+            self._tell_once(path, error)
         if lane is not None:
             lane.close()  # of a process that ended: for whoever recovers it
         return None
+
+    def _tell_once(self, path: Path, error: Exception) -> None:
+        """Instances go where there is no fault."""
+        if path not in self._faulty:
+            LOGGER.error("a lane of the journal of the spool is not used: %s", error)
+            self._faulty.add(path)
 
     def add_unfiled(self, lane: Lane) -> None:
         """An instance more in it has no file yet."""

@@ -274,6 +274,16 @@ def test_a_faulty_lane_is_told_once_and_the_others_are_used(
     assert _n_descriptors() == before + 2  # those of the lane that is used
 
 
+def test_where_the_lanes_cannot_be_listed_there_is_none(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "lanes").write_text("no folder")
+    with caplog.at_level(logging.ERROR):
+        for _ in range(2):
+            assert Lanes(tmp_path / "lanes", may_claim=lambda: True).take(1) is None
+    assert {record.getMessage() for record in caplog.records} == {
+        f"a lane of the journal of the spool is not used: [Errno 20] Not a directory: '{tmp_path / 'lanes'}'"
+    }
+
+
 def test_a_disk_that_fails_at_the_mark_lets_the_lane_go(lanes: Lanes, monkeypatch: pytest.MonkeyPatch) -> None:
     before = _n_descriptors()
     lane = _take(lanes)
