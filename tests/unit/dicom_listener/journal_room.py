@@ -11,7 +11,7 @@ from dicom_listener.spool.journal.spool_journal import FOLDER
 from dicom_listener.spool.part10 import encode_file_meta
 from dicom_listener.spool.spool import Spool
 from dicom_listener.stored import StoredInstance
-from tests.unit.dicom_listener.instances import instance
+from tests.unit.dicom_listener.instances import SERIES, STUDY, instance
 
 MIB = 1024 * 1024
 LANE_BYTES = 2 * MIB
@@ -94,3 +94,17 @@ def flip(path: Path, offset: int) -> None:
         byte = file.read(1)[0]
         file.seek(offset)
         file.write(bytes([byte ^ 0xFF]))
+
+
+def is_free(path: Path) -> bool:
+    """Whether nobody holds a lane."""
+    lane = Lane.claim(path)
+    if lane is not None:
+        lane.close()
+    return lane is not None
+
+
+def refuse_patient_data(log: str) -> None:
+    """Raise where a log quotes an instance."""
+    for secret in ("Nobody", SERIES, STUDY):
+        assert secret not in log

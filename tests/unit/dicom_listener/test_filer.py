@@ -20,7 +20,15 @@ from dicom_listener.spool.shelf import Shelf
 from dicom_listener.stored import StoredInstance, StoreOutcome
 from tests.peers.waiting import wait_until
 from tests.unit.dicom_listener.instances import SERIES, STUDY, instance, uid
-from tests.unit.dicom_listener.journal_room import LONG, JournalRoom, flip, front_of, part10
+from tests.unit.dicom_listener.journal_room import (
+    LONG,
+    JournalRoom,
+    flip,
+    front_of,
+    is_free,
+    part10,
+    refuse_patient_data,
+)
 
 KEY = series_key(STUDY, SERIES)
 
@@ -134,15 +142,8 @@ def test_a_lane_is_left_when_its_only_instance_broke_off(room: JournalRoom) -> N
     room.journal.start()
     room.break_off(1, bytes(500_000))
     wait_until(lambda: room.spool.journal.is_filed, "the lane is clean", interval=0.001)
-    wait_until(lambda: all(_is_free(path) for path in room.lanes), "nobody has a lane", interval=0.001)
+    wait_until(lambda: all(is_free(path) for path in room.lanes), "nobody has a lane", interval=0.001)
     assert room.files() == []
-
-
-def _is_free(path: Path) -> bool:
-    lane = Lane.claim(path)
-    if lane is not None:
-        lane.close()
-    return lane is not None
 
 
 def test_told_after_the_file_is_durable_and_before_the_lane_is_marked(
@@ -203,7 +204,7 @@ def test_what_cannot_be_filed_now_is_kept_and_filed_later(
     assert list((room.spool.root / ".incoming").iterdir()) == []
     assert len(caplog.records) == 2
     assert "wait in the journal" in caplog.text
-    _has_no_patient_data(caplog)
+    refuse_patient_data(caplog.text)
 
 
 def test_a_listener_that_cannot_be_told_is_told_again(room: JournalRoom) -> None:
@@ -240,7 +241,7 @@ def test_a_damaged_instance_is_told_of_and_its_lane_kept(
     assert [kept.name.startswith(f"damaged-{path.name}-") for kept in damaged_paths(room.folder)] == [True]
     assert len(caplog.records) == 1
     assert "cannot be read any more" in caplog.text
-    _has_no_patient_data(caplog)
+    refuse_patient_data(caplog.text)
 
 
 def test_one_lane_that_cannot_be_marked_keeps_no_other(
@@ -269,7 +270,7 @@ def test_one_lane_that_cannot_be_marked_keeps_no_other(
         room.file_all()
     assert _numbers(room.told) == [1, 2]
     wait_until(lambda: room.spool.journal.is_filed, "both lanes are clean", interval=0.001)
-    wait_until(lambda: all(_is_free(path) for path in room.lanes), "nobody has a lane", interval=0.001)
+    wait_until(lambda: all(is_free(path) for path in room.lanes), "nobody has a lane", interval=0.001)
 
 
 def test_an_instance_that_is_here_already_is_a_duplicate_and_another_content_a_conflict(room: JournalRoom) -> None:
@@ -305,8 +306,3 @@ def test_no_descriptor_is_left_open(room: JournalRoom) -> None:
         room.break_off(number, bytes(300_000))
         room.file_all()
     wait_until(lambda: len(list(Path("/proc/self/fd").iterdir())) == before, "all are closed", interval=0.001)
-
-
-def _has_no_patient_data(caplog: pytest.LogCaptureFixture) -> None:
-    for secret in ("Nobody", SERIES, STUDY):
-        assert secret not in caplog.text

@@ -18,6 +18,7 @@ from dicom_listener.spool.journal.lanes import lane_path, lane_paths
 from dicom_listener.spool.spool import Spool
 from dicom_listener.stored import StoredInstance, StoreOutcome
 from tests.peers.waiting import wait_until
+from tests.unit.dicom_listener.journal_keeping import Looks
 from tests.unit.dicom_listener.journal_room import LONG, MIB, JournalRoom, flip, part10
 
 GB = 1024**3
@@ -37,11 +38,11 @@ def spool(tmp_path: Path) -> Spool:
 
 
 @pytest.fixture
-def keep() -> Iterator[Callable[..., "_Looks"]]:
-    made: list[_Looks] = []
+def keep() -> Iterator[Callable[..., Looks]]:
+    made: list[Looks] = []
 
-    def make(keeper: JournalKeeper) -> _Looks:
-        made.append(_Looks(keeper))
+    def make(keeper: JournalKeeper) -> Looks:
+        made.append(Looks(keeper))
         return made[-1]
 
     yield make
@@ -49,41 +50,15 @@ def keep() -> Iterator[Callable[..., "_Looks"]]:
         looks.keeper.stop()
 
 
-class _Looks:
-    """A keeper that runs, and when it has looked."""
-
-    def __init__(self, keeper: JournalKeeper) -> None:
-        self.keeper = keeper
-        self.n_looks = 0
-        self._looked = threading.Condition()
-        wait = keeper._look.wait
-
-        def note(timeout: float | None = None) -> bool:
-            with self._looked:
-                self.n_looks += 1
-                self._looked.notify_all()
-            return wait(timeout)
-
-        keeper._look.wait = note  # type: ignore[method-assign] # (it waits there when it has looked)
-        keeper.start()
-        self._wait(1)
-
-    def again(self) -> None:
-        """Let it look now; returns when it has."""
-        n_looks = self.n_looks
-        self.keeper.look()
-        self._wait(n_looks + 1)
-
-    def _wait(self, n_looks: int) -> None:
-        with self._looked:
-            assert self._looked.wait_for(lambda: self.n_looks >= n_looks, LONG)
-
-
-Keep = Callable[[JournalKeeper], _Looks]
+Keep = Callable[[JournalKeeper], Looks]
 
 
 def _names(spool: Spool) -> list[str]:
     return sorted(path.name for path in spool.journal.folder.iterdir())
+
+
+def _always(_n_bytes: int) -> bool:
+    return True
 
 
 def _nobody(_stored: StoredInstance) -> None:
@@ -189,9 +164,8 @@ def test_an_unclean_lane_that_cannot_be_recovered_is_not_removed(
         calls.append(None)
         raise SpoolError("the disk is full")
 
-    may_make: Callable[[int], bool] = lambda _n_bytes: True  # noqa: E731 (as `JournalKeeper` takes it)
     with caplog.at_level(logging.ERROR):
-        looks = keep(JournalKeeper(spool.root, room.folder, 0, may_make=may_make, recover=fail))
+        looks = keep(JournalKeeper(spool.root, room.folder, 0, may_make=_always, recover=fail))
         looks.again()
         looks.again()
     assert len(calls) == 3
@@ -199,7 +173,7 @@ def test_an_unclean_lane_that_cannot_be_recovered_is_not_removed(
     assert _names(spool) == ["lane-000", "lane-001"]
     assert not any(Lane.says_clean(path) for path in room.lanes)
     looks.keeper.stop()
-    keep(JournalKeeper(spool.root, room.folder, 0, may_make=may_make, recover=lambda: None))
+    keep(JournalKeeper(spool.root, room.folder, 0, may_make=_always, recover=lambda: None))
     assert _names(spool) == ["lane-000", "lane-001"]
 
 
@@ -223,9 +197,7 @@ def test_another_trouble_is_told_and_the_same_after_it_was_over(
             raise trouble
 
     with caplog.at_level(logging.ERROR):
-        looks = keep(
-            JournalKeeper(spool.root, spool.journal.folder, 1, may_make=lambda _n_bytes: True, recover=recover)
-        )
+        looks = keep(JournalKeeper(spool.root, spool.journal.folder, 1, may_make=_always, recover=recover))
         while troubles:
             looks.again()
     told = [record.getMessage().removeprefix("the journal of the spool: ") for record in caplog.records]
@@ -330,15 +302,3 @@ def test_a_keeper_that_stops_begins_no_further_lane_and_may_start_again(
     assert len(_names(spool)) == 4
     looks.keeper.stop()
     looks.keeper.stop()
-
-
-def test_instances_come_while_lanes_are_removed(spool: Spool, keep: Keep) -> None:
-    """A receiver that has opened a lane when the keeper removes it gets another, or none."""
-    room = JournalRoom(spool.root, n_lanes=8, lane_bytes=MIB)
-    room.journal.start()
-    looks = keep(spool.journal.keep(MIB, _nobody))
-    for number in range(1, 30):
-        room.store(number)
-        room.file_all()
-        looks.again()
-    assert len(room.files()) == 29
