@@ -3,6 +3,7 @@
 import threading
 
 from dicom_listener.spool.journal.keeper import JournalKeeper
+from dicom_listener.stored import StoredInstance
 from tests.unit.dicom_listener.journal_room import LONG
 
 
@@ -35,3 +36,12 @@ class Looks:
     def _wait(self, n_looks: int) -> None:
         with self._looked:
             assert self._looked.wait_for(lambda: self.n_looks >= n_looks, LONG)
+
+
+def always(_n_bytes: int) -> bool:
+    """The disk has room."""
+    return True
+
+
+def nobody(_stored: StoredInstance) -> None:
+    """Nobody is told."""

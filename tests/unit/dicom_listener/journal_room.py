@@ -4,13 +4,18 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+from dicom_listener.spool.drafts import Draft
+from dicom_listener.spool.incoming import Whole
 from dicom_listener.spool.journal.lane import Lane
 from dicom_listener.spool.journal.lane_format import FIRST_BYTE, LaneFront
 from dicom_listener.spool.journal.lanes import lane_path, lane_paths
 from dicom_listener.spool.journal.spool_journal import FOLDER
 from dicom_listener.spool.part10 import encode_file_meta
+from dicom_listener.spool.shelf import Shelf
 from dicom_listener.spool.spool import Spool
-from dicom_listener.stored import StoredInstance
+from dicom_listener.stored import StoredInstance, StoreOutcome
 from tests.unit.dicom_listener.instances import SERIES, STUDY, instance
 
 MIB = 1024 * 1024
@@ -108,3 +113,22 @@ def refuse_patient_data(log: str) -> None:
     """Raise where a log quotes an instance."""
     for secret in ("Nobody", SERIES, STUDY):
         assert secret not in log
+
+
+class Naming:
+    """How an instance gets its name, but it fails as often as it is told to."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Fails at no time, before `errors` says so."""
+        self.errors: list[BaseException | None] = []
+        self.n_calls = 0
+        name = Shelf._name
+
+        def call(shelf: Shelf, whole: Whole[Draft]) -> tuple[Path, StoreOutcome]:
+            self.n_calls += 1
+            error = self.errors.pop(0) if self.errors else None
+            if error is not None:
+                raise error
+            return name(shelf, whole)
+
+        monkeypatch.setattr(Shelf, "_name", call)

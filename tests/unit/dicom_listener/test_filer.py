@@ -10,19 +10,17 @@ import pytest
 
 from dicom_listener.errors import SpoolError
 from dicom_listener.series import series_key
-from dicom_listener.spool.drafts import Draft
-from dicom_listener.spool.incoming import Whole
 from dicom_listener.spool.journal import burst, filer
 from dicom_listener.spool.journal.lane import Lane
 from dicom_listener.spool.journal.lane_format import FIRST_BYTE
 from dicom_listener.spool.journal.lanes import Lanes, damaged_paths
-from dicom_listener.spool.shelf import Shelf
 from dicom_listener.stored import StoredInstance, StoreOutcome
 from tests.peers.waiting import wait_until
 from tests.unit.dicom_listener.instances import SERIES, STUDY, instance, uid
 from tests.unit.dicom_listener.journal_room import (
     LONG,
     JournalRoom,
+    Naming,
     flip,
     front_of,
     is_free,
@@ -48,24 +46,6 @@ def _numbers(told: list[StoredInstance]) -> list[int]:
 def _used(room: JournalRoom) -> Path:
     [path] = [path for path in room.lanes if front_of(path).sequence % 2]
     return path
-
-
-class _Naming:
-    """How an instance gets its name, but it fails as often as it is told to."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.errors: list[BaseException | None] = []
-        self.n_calls = 0
-        name = Shelf._name
-
-        def call(shelf: Shelf, whole: Whole[Draft]) -> tuple[Path, StoreOutcome]:
-            self.n_calls += 1
-            error = self.errors.pop(0) if self.errors else None
-            if error is not None:
-                raise error
-            return name(shelf, whole)
-
-        monkeypatch.setattr(Shelf, "_name", call)
 
 
 def test_an_instance_gets_its_file_when_the_burst_is_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,7 +170,7 @@ def test_told_after_the_file_is_durable_and_before_the_lane_is_marked(
 def test_what_cannot_be_filed_now_is_kept_and_filed_later(
     room: JournalRoom, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception
 ) -> None:
-    naming = _Naming(monkeypatch)
+    naming = Naming(monkeypatch)
     naming.errors = [None, error, error, None]
     for number in (1, 2, 3):
         room.store(number)

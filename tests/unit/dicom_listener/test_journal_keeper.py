@@ -18,7 +18,7 @@ from dicom_listener.spool.journal.lanes import lane_path, lane_paths
 from dicom_listener.spool.spool import Spool
 from dicom_listener.stored import StoredInstance, StoreOutcome
 from tests.peers.waiting import wait_until
-from tests.unit.dicom_listener.journal_keeping import Looks
+from tests.unit.dicom_listener.journal_keeping import Looks, always, nobody
 from tests.unit.dicom_listener.journal_room import LONG, MIB, JournalRoom, flip, part10
 
 GB = 1024**3
@@ -57,17 +57,9 @@ def _names(spool: Spool) -> list[str]:
     return sorted(path.name for path in spool.journal.folder.iterdir())
 
 
-def _always(_n_bytes: int) -> bool:
-    return True
-
-
-def _nobody(_stored: StoredInstance) -> None:
-    pass
-
-
 def test_lanes_are_made_as_many_as_there_shall_be(spool: Spool, keep: Keep, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
-        looks = keep(spool.journal.keep(3 * MIB + 5, _nobody))
+        looks = keep(spool.journal.keep(3 * MIB + 5, nobody))
         assert _names(spool) == ["lane-000", "lane-001", "lane-002"]
         assert all(path.stat().st_size == MIB for path in lane_paths(spool.journal.folder))
         assert spool.journal.is_filed
@@ -90,7 +82,7 @@ def test_the_folder_of_the_lanes_is_durable_before_a_lane_is(
         fsync(descriptor)
 
     monkeypatch.setattr(os, "fsync", record)
-    keep(spool.journal.keep(MIB, _nobody))
+    keep(spool.journal.keep(MIB, nobody))
     assert synced == ["spool", "lane-000.new", ".journal"]
 
 
@@ -98,7 +90,7 @@ def test_lanes_take_no_more_than_a_twentieth_of_the_disk(
     spool: Spool, keep: Keep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: Usage(60 * MIB, 0, 60 * MIB))
-    keep(spool.journal.keep(16 * MIB, _nobody))
+    keep(spool.journal.keep(16 * MIB, nobody))
     assert len(_names(spool)) == 3
     assert spool.journal.further_lanes(16) == 0
 
@@ -118,7 +110,7 @@ def test_lanes_and_the_files_of_what_they_hold_leave_the_limits_of_the_disk(
         return Usage(GB, used, GB - used)
 
     monkeypatch.setattr(shutil, "disk_usage", usage)
-    keep(spool.journal.keep(16 * MIB, _nobody))
+    keep(spool.journal.keep(16 * MIB, nobody))
     assert len(_names(spool)) == 3  # and files of as much, together 6 MiB
     journal = spool.journal.open(3600.0)
     assert journal._lanes.take(1000) is not None
@@ -128,7 +120,7 @@ def test_lanes_and_the_files_of_what_they_hold_leave_the_limits_of_the_disk(
 def test_over_a_limit_nothing_is_made(tmp_path: Path, keep: Keep, monkeypatch: pytest.MonkeyPatch) -> None:
     spool = Spool(tmp_path / "spool", high_watermark=0.5)
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: Usage(100 * GB, 60 * GB, 40 * GB))
-    keep(spool.journal.keep(16 * MIB, _nobody))
+    keep(spool.journal.keep(16 * MIB, nobody))
     assert not spool.journal.folder.exists()
     assert not spool.journal.exists
 
@@ -140,7 +132,7 @@ def test_lanes_too_many_are_removed_once_they_are_clean(spool: Spool, keep: Keep
     assert held is not None
     assert unclean is not None
     unclean.begin()
-    looks = keep(spool.journal.keep(MIB, _nobody))
+    looks = keep(spool.journal.keep(MIB, nobody))
     assert _names(spool) == ["lane-000", "lane-002", "lane-003"]
     held.close()
     looks.again()
@@ -165,7 +157,7 @@ def test_an_unclean_lane_that_cannot_be_recovered_is_not_removed(
         raise SpoolError("the disk is full")
 
     with caplog.at_level(logging.ERROR):
-        looks = keep(JournalKeeper(spool.root, room.folder, 0, may_make=_always, recover=fail))
+        looks = keep(JournalKeeper(spool.root, room.folder, 0, may_make=always, recover=fail))
         looks.again()
         looks.again()
     assert len(calls) == 3
@@ -173,7 +165,7 @@ def test_an_unclean_lane_that_cannot_be_recovered_is_not_removed(
     assert _names(spool) == ["lane-000", "lane-001"]
     assert not any(Lane.says_clean(path) for path in room.lanes)
     looks.keeper.stop()
-    keep(JournalKeeper(spool.root, room.folder, 0, may_make=_always, recover=lambda: None))
+    keep(JournalKeeper(spool.root, room.folder, 0, may_make=always, recover=lambda: None))
     assert _names(spool) == ["lane-000", "lane-001"]
 
 
@@ -197,7 +189,7 @@ def test_another_trouble_is_told_and_the_same_after_it_was_over(
             raise trouble
 
     with caplog.at_level(logging.ERROR):
-        looks = keep(JournalKeeper(spool.root, spool.journal.folder, 1, may_make=_always, recover=recover))
+        looks = keep(JournalKeeper(spool.root, spool.journal.folder, 1, may_make=always, recover=recover))
         while troubles:
             looks.again()
     told = [record.getMessage().removeprefix("the journal of the spool: ") for record in caplog.records]
@@ -240,7 +232,7 @@ def test_half_made_lanes_are_no_lanes_and_are_removed(spool: Spool, keep: Keep) 
         (folder / f"lane-{number:03}.new").write_bytes(b"half")
     assert not spool.journal.exists
     assert spool.journal.state().lanes == 0
-    keep(spool.journal.keep(MIB, _nobody))
+    keep(spool.journal.keep(MIB, nobody))
     assert _names(spool) == ["lane-000"]
 
 
@@ -252,7 +244,7 @@ def test_a_full_disk_leaves_no_half_made_lane_and_is_told_once(
 
     with monkeypatch.context() as broken, caplog.at_level(logging.ERROR):
         broken.setattr("dicom_listener.spool.journal.lane.write_all", full)
-        looks = keep(spool.journal.keep(2 * MIB, _nobody))
+        looks = keep(spool.journal.keep(2 * MIB, nobody))
         looks.again()
         assert _names(spool) == []
     assert len(caplog.records) == 1
@@ -268,12 +260,12 @@ def test_a_damaged_lane_is_replaced_and_kept_for_people(
     for offset in (10, 4096 + 10):
         flip(room.lanes[1], offset)
     with caplog.at_level(logging.ERROR):
-        looks = keep(spool.journal.keep(2 * MIB, _nobody))
+        looks = keep(spool.journal.keep(2 * MIB, nobody))
         looks.again()
     assert len(caplog.records) == 1
     assert [name[:16] for name in _names(spool)] == ["damaged-lane-001", "lane-000", "lane-001"]
     looks.keeper.stop()
-    keep(spool.journal.keep(0, _nobody))
+    keep(spool.journal.keep(0, nobody))
     assert [name[:16] for name in _names(spool)] == ["damaged-lane-001"]
 
 
@@ -289,7 +281,7 @@ def test_a_keeper_that_stops_begins_no_further_lane_and_may_start_again(
         assert go_on.wait(LONG)
 
     monkeypatch.setattr(Lane, "make", slow)
-    keeper = spool.journal.keep(4 * MIB, _nobody)
+    keeper = spool.journal.keep(4 * MIB, nobody)
     keeper.start()
     assert made.wait(LONG)
     stopper = threading.Thread(target=keeper.stop)
