@@ -57,6 +57,8 @@ class Filer:
         self._errors = errors
         self._unfiled: deque[Unfiled] = deque()
         self._hurried: list[Callable[[], None]] = []
+        self._trouble = ""
+        """What was told last of what failed; empty once something was filed."""
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
 
@@ -96,17 +98,18 @@ class Filer:
                     self._file(batch)
                     for lane in self._lanes.idle():
                         self._lanes.leave(lane)
-            except SpoolError as error:
-                LOGGER.error("received instances wait in the journal of the spool, which is tried again: %s", error)
-                self._put_off(hurried)
             except Exception as error:  # noqa: BLE001 (last resort: it is tried again, nothing is lost)
-                LOGGER.error("received instances wait in the journal of the spool: %s", in_short(error))
-                self._put_off(hurried)
+                self._put_off(hurried, error)
             else:
+                self._trouble = ""
                 for on_filed in hurried:
                     on_filed()
 
-    def _put_off(self, hurried: list[Callable[[], None]]) -> None:
+    def _put_off(self, hurried: list[Callable[[], None]], error: Exception) -> None:
+        text = str(error) if isinstance(error, SpoolError) else in_short(error)
+        if text != self._trouble:  # told once
+            LOGGER.error("received instances wait in the journal of the spool, which is tried again: %s", text)
+        self._trouble = text
         with self._changed:
             self._hurried[:0] = hurried
         time.sleep(TROUBLE_SECONDS)
