@@ -33,7 +33,7 @@ from tests.unit.dicom_listener.instances import (
     request,
     uid,
 )
-from tests.unit.dicom_listener.listening import INTAKES
+from tests.unit.dicom_listener.listening import INTAKES, let_file, wait_for_journal
 from tests.unit.dicom_listener.stow_pushing import FAILED, MULTIPART, OTHER, REASON, file_of, multipart
 
 JPEG_2000 = "1.2.840.10008.1.2.4.90"
@@ -46,6 +46,9 @@ class WayIn(Protocol):
     def send(self, request: StoreRequest, encoded: bytes) -> int:
         """Send one instance; returns the status that its sender was told."""
 
+    def let_file(self) -> None:
+        """Return when every instance that was acknowledged has its file, and was told."""
+
     def stop(self) -> None: ...
 
 
@@ -57,6 +60,7 @@ class ByCStore:
             spool, ae_title="SEGWATCH", host=LOOPBACK, port=0, on_stored=on_stored, settings=ScpSettings(**settings)
         )
         self._scp.start()
+        wait_for_journal(self._scp)
 
     def send(self, request: StoreRequest, encoded: bytes) -> int:
         ae = AE(request.calling_ae_title)
@@ -80,6 +84,9 @@ class ByCStore:
         finally:
             association._reactor_checkpoint.set()
             association.release()
+
+    def let_file(self) -> None:
+        let_file(self._scp)
 
     def stop(self) -> None:
         self._scp.stop()
@@ -107,6 +114,9 @@ class ByStow:
         assert (answer.status == 200) is (failures == [])
         return failures[0][REASON]["Value"][0] if failures else SUCCESS
 
+    def let_file(self) -> None:
+        """It has."""
+
     def stop(self) -> None:
         self._server.stop()
 
@@ -115,10 +125,10 @@ class Room:
     """A spool, and one way into it."""
 
     def __init__(self, root: Path, open_way: Callable[..., WayIn]) -> None:
-        self.told: list[StoredInstance] = []
+        self._told: list[StoredInstance] = []
         self.spool = Spool(root, high_watermark=1.1)
         self._open_way = open_way
-        self.way = open_way(self.spool, self.told.append)
+        self.way = open_way(self.spool, self._told.append)
 
     def close(self) -> None:
         """Close the way that is open."""
@@ -128,10 +138,17 @@ class Room:
         """Open the spool again with another limit, and the same way into it."""
         self.way.stop()
         self.spool = Spool(self.spool.root, high_watermark=high_watermark)
-        self.way = self._open_way(self.spool, self.told.append)
+        self.way = self._open_way(self.spool, self._told.append)
+
+    @property
+    def told(self) -> list[StoredInstance]:
+        """What it told of the instances that were acknowledged until now."""
+        self.way.let_file()
+        return self._told
 
     def kept(self) -> dict[str, bytes]:
-        """The data sets of the spool by SOP Instance UID."""
+        """The data sets of the spool by SOP Instance UID, of all that were acknowledged until now."""
+        self.way.let_file()
         return {
             stored.instance.sop_instance_uid: _data_set(stored.instance.path)
             for key in self.spool.series_keys()
@@ -250,4 +267,5 @@ def test_the_ways_in_share_one_spool(tmp_path: Path) -> None:
             way = open_way(spool, told.append)
             stack.callback(way.stop)
             assert way.send(*instance(1)) == SUCCESS
+            way.let_file()
             assert told[number].outcome is (StoreOutcome.STORED if number == 0 else StoreOutcome.DUPLICATE)

@@ -22,7 +22,7 @@ from tests.survival.case import read_case
 from tests.survival.fuzz import Findings, fuzz, judge, replay
 from tests.survival.fuzz_stow import FAMILY, attacked_by_stow, fuzz_stow, judge_stow, replay_stow
 from tests.survival.kills import KillReport, Victim, kill_many_times
-from tests.survival.listener import INTAKES, attacked
+from tests.survival.listener import IN_PROCESSES, INTAKES, attacked
 from tests.survival.mutated_data_set import load_bases
 from tests.survival.places import FAILURES, REAL_FILES
 
@@ -36,10 +36,11 @@ def main() -> int:
         sys.exit("--stow goes with fuzz alone")
     intakes = [options.intake] if options.intake else INTAKES
     if options.victim is Victim.RECEIVER:
-        intakes = ["receivers"]  # others have none
+        intakes = [one for one in intakes if one in IN_PROCESSES]  # others have none
     if options.what == "kills":
         rows = [_kill_row(_kill(intake, options)) for intake in intakes]
-        heads = "intake | kills | by moment | acknowledged | sent again | files | series | minutes | found"
+        heads = "intake | kills | by moment | acknowledged | then in the journal | sent again | files | series"
+        heads += " | minutes | found"
     elif options.stow:
         rows = [_fuzz_row("STOW-RS", *_fuzz_stow(options))]
         heads = "by | cases | closed without an answer | acknowledged | sent by others meanwhile | slowest | memory"
@@ -78,8 +79,8 @@ def _kill(intake: str, options: argparse.Namespace) -> KillReport:
 
 def _kill_row(report: KillReport) -> str:
     moments = ", ".join(f"{moment} {count}" for moment, count in sorted(report.kills.items()))
-    cells = (report.intake, report.kills.total(), moments, report.acknowledged, report.sent_again, report.files)
-    more = (report.series, f"{report.seconds / 60:.1f}", "; ".join(report.problems[:5]) or "nothing")
+    cells = (report.intake, report.kills.total(), moments, report.acknowledged, report.in_journal, report.sent_again)
+    more = (report.files, report.series, f"{report.seconds / 60:.1f}", "; ".join(report.problems[:5]) or "nothing")
     return " | ".join(str(cell) for cell in (*cells, *more))
 
 

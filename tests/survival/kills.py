@@ -11,7 +11,7 @@ from random import Random
 
 from tests.acceptance.hosts import TRACEBACK, edit_settings, read_sqlite
 from tests.peers.waiting import wait_until
-from tests.survival.listener import AttackedListener, data_set_of, fingerprint, strays
+from tests.survival.listener import AttackedListener, data_set_of, fingerprint, in_lanes, strays, wait_until_filed
 from tests.survival.retransmission import ROOT, Sender, Trigger, make_data_set
 
 
@@ -24,6 +24,8 @@ class KillReport:
     """By kind of moment."""
     acknowledged: int = 0
     sent_again: int = 0
+    in_journal: int = 0
+    """Of the acknowledged, those that were in the journal alone right after a kill."""
     files: int = 0
     series: int = 0
     seconds: float = 0.0
@@ -57,11 +59,9 @@ def kill_many_times(
         for _ in range(times):
             _kill_once(listener, trigger, random, report, victim)
             if victim is Victim.LISTENER:  # with a receiver alone, the others go on sending: it is judged at the end
-                for place, sender in enumerate(crew):
-                    uids = sender.acknowledged[checked[place] :]
-                    checked[place] += len(uids)
-                    report.problems += _missing(listener.spool_folder, uids)
-                listener.start()
+                uids = [sender.acknowledged[start:] for sender, start in zip(crew, checked, strict=True)]
+                checked = [start + len(more) for start, more in zip(checked, uids, strict=True)]
+                _judge_kill(listener, [uid for more in uids for uid in more], report)
             if not all(sender.is_alive() for sender in crew) or report.problems:
                 break
         for sender in crew:
@@ -103,20 +103,32 @@ def _kill_once(
         listener.kill()
 
 
-def _missing(spool: Path, uids: list[str]) -> list[str]:
-    problems = []
+def _judge_kill(listener: AttackedListener, uids: list[str], report: KillReport) -> None:
+    """Each is whole in a file or in the journal right after the kill, and in a file once the listener runs again."""
+    spool = listener.spool_folder
+    waiting = in_lanes(spool)  # first: what gets its file meanwhile is in both
+    without = [uid for uid in uids if not _files(spool, uid)]
+    lost = [uid for uid in without if fingerprint(uid, make_data_set(uid))[1] not in waiting]
+    report.in_journal += len(without) - len(lost)
+    report.problems += [f"acknowledged instance {uid} is nowhere" for uid in lost]
+    listener.start()
+    with suppress(TimeoutError):
+        wait_until(lambda: all(_files(spool, uid) for uid in without), "the journal is filed", timeout=30)
     for uid in uids:
-        name, _ = fingerprint(uid, b"")
-        found = list(spool.glob(f"*/{name}.dcm"))
+        found = _files(spool, uid)
         if [data_set_of(path) for path in found] != [make_data_set(uid)]:
-            problems.append(f"acknowledged instance {uid}: {len(found)} files, or another content")
-    return problems
+            report.problems.append(f"acknowledged instance {uid}: {len(found)} files, or another content")
+
+
+def _files(spool: Path, uid: str) -> list[Path]:
+    return list(spool.glob(f"*/{fingerprint(uid, b'')[0]}.dcm"))
 
 
 def _judge_files(listener: AttackedListener, acknowledged: set[str], report: KillReport) -> None:
     """Whole and once: also what was never acknowledged."""
     expected = {fingerprint(uid, b"")[0]: uid for uid in acknowledged}
     incoming = listener.spool_folder / ".incoming"
+    wait_until_filed(listener.spool_folder)
     wait_until(lambda: not any(incoming.iterdir()), "nothing half is left", timeout=60)
     seen: Counter[str] = Counter()
     for path in listener.spool_folder.rglob("*.dcm"):

@@ -2,15 +2,21 @@
 
 import hashlib
 import os
+import re
 import shutil
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from benchmarks.intake import accounting
 from dicom_listener.errors import InvalidInstanceError
+from dicom_listener.spool.journal.lane import Lane
+from dicom_listener.spool.journal.lane_format import FIRST_BYTE, Checksum, LaneFront, trailers
+from dicom_listener.spool.journal.lanes import lane_paths
+from dicom_listener.spool.journal.spool_journal import FOLDER
 from dicom_listener.spool.part10 import read_file_meta, read_identifiers
 from tests.acceptance.hosts import TRACEBACK, edit_settings
 from tests.peers.cli import SegwatchCli
@@ -21,8 +27,13 @@ from tests.survival.wire import PATIENT_NAME
 
 LIBRARY_WARNING = "Warning: "
 """In what Python prints of a library's warnings, which quote values."""
-INTAKES = ("receivers", "fast", "pynetdicom")
-"""Our own way for plain C-STORE messages, in processes and in threads, and pynetdicom's; everything is run over all."""
+INTAKES = ("journal", "receivers", "fast", "pynetdicom")
+"""Our own way for plain C-STORE messages: the journal of processes, processes, threads; and pynetdicom's;
+everything is run over all."""
+IN_PROCESSES = ("journal", "receivers")
+"""Those that have receivers."""
+JOURNAL_BYTES = 128 * 1024 * 1024
+JOURNAL_IS_MADE = "the journal of the spool has"
 RECEIVERS = 2
 ARTIM_SECONDS, IDLE_SECONDS = 2.0, 2.0
 """Short, so that what has to wait for them is over soon."""
@@ -48,12 +59,15 @@ class AttackedListener:
             "listener.artim_seconds": ARTIM_SECONDS,
             "listener.idle_seconds": IDLE_SECONDS,
             "listener.fast_intake": intake != "pynetdicom",
-            "listener.receivers": RECEIVERS if intake == "receivers" else 0,
+            "listener.receivers": RECEIVERS if intake in IN_PROCESSES else 0,
+            "spool.journal_bytes": JOURNAL_BYTES if intake == "journal" else 0,
             "spool.high_watermark": 0.99,
             "spool.minimum_free_bytes": 0,
             **(changes or {}),
         }
         edit_settings(self.settings, own)
+        self.awaits_journal = intake == "journal"
+        """Whether `start` waits until the journal is made: what comes before does not go there."""
         self.process: ServerProcess | None = None
 
     def set(self, key: str, value: object) -> None:
@@ -74,6 +88,9 @@ class AttackedListener:
         )
         self.process.start()
         self.process.wait_for_output('"ready": "listen"', timeout=START_SECONDS)
+        if self.awaits_journal:
+            self.process.wait_for_output(JOURNAL_IS_MADE, timeout=START_SECONDS)
+            self.awaits_journal = False  # later its lanes are there
 
     def kill(self) -> None:
         """SIGKILL."""
@@ -136,6 +153,7 @@ class AttackedListener:
         for unwanted in (TRACEBACK, LIBRARY_WARNING, PATIENT_NAME):
             assert unwanted not in self.log(), self.log()[-4000:]
         incoming = self.spool_folder / ".incoming"
+        wait_until_filed(self.spool_folder)
         wait_until(lambda: not any(incoming.iterdir()), "nothing half is left", timeout=30)
         assert strays(self.folder) == []
 
@@ -168,6 +186,7 @@ def remove(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+_LANE = re.compile(r"lane-\d{3}")
 OWN_FILES = {"listen.log", "segwatch.toml", "site.key", "state.sqlite", "state.sqlite-wal", "state.sqlite-shm"}
 
 
@@ -184,11 +203,36 @@ def _is_of_spool(path: Path) -> bool:
     *above, name = path.parts
     if above[:3] != ["site", "segwatch-data", "spool"]:
         return False
-    if name == ".lock" or above[3:] == [".incoming"]:
+    if name == ".lock" or above[3:] == [".incoming"] or (above[3:] == [FOLDER] and _LANE.fullmatch(name)):
         return True
     stem = name.removesuffix(".dcm")
     is_hex = set(stem) <= set("0123456789abcdef-") and name != stem
     return is_hex and len(above) in {4, 5} and len(above[3]) == 32 and above[4:] in ([], ["conflicts"])
+
+
+def wait_until_filed(spool: Path) -> None:
+    """Return when whatever is in the journal, if there is one, has a file. Raises TimeoutError when it gets none."""
+    wait_until(lambda: all(map(Lane.says_clean, lane_paths(spool / FOLDER))), "the journal is filed", timeout=30)
+
+
+def in_lanes(spool: Path) -> set[str]:
+    """SHA-256 of the data sets that are whole in the journal and have no file yet, as the disk has them."""
+    found: set[str] = set()
+    for path in lane_paths(spool / FOLDER):
+        with path.open("rb") as file:
+            front = LaneFront.newest(file.read(FIRST_BYTE))
+            assert front is not None, f"{path.name} says nothing"
+            for trailer in trailers(partial(_read_at, file.fileno()), front):
+                content = _read_at(file.fileno(), trailer.start, trailer.size)
+                checksum = Checksum()
+                checksum.update(content)
+                if checksum.value == trailer.checksum:
+                    found.add(hashlib.sha256(content[trailer.data_set_offset :]).hexdigest())
+    return found
+
+
+def _read_at(descriptor: int, offset: int, n_bytes: int) -> bytes:
+    return os.pread(descriptor, n_bytes, offset)
 
 
 def stored_data_sets(spool: Path) -> Iterator[tuple[str, str]]:
@@ -222,7 +266,11 @@ def unidentified(spool: Path) -> list[str]:
 
 
 def missing_ones(spool: Path, acknowledged: Mapping[str, bytes]) -> list[str]:
-    """SOP Instance UIDs of acknowledged data sets that are not in the spool bit by bit, under their names."""
+    """SOP Instance UIDs of acknowledged data sets that are not in the spool bit by bit, under their names.
+
+    What is in the journal is given time to get there; a listener has to run for that.
+    """
+    wait_until_filed(spool)
     found = set(stored_data_sets(spool))
     return [uid for uid, data_set in acknowledged.items() if fingerprint(uid, data_set) not in found]
 

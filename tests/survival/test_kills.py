@@ -9,7 +9,7 @@ import pytest
 from tests.peers.waiting import wait_until
 from tests.survival import wire
 from tests.survival.kills import Victim, kill_many_times
-from tests.survival.listener import INTAKES, RECEIVERS, attacked
+from tests.survival.listener import IN_PROCESSES, INTAKES, RECEIVERS, attacked
 from tests.survival.peer import associated
 
 pytestmark = pytest.mark.slow
@@ -22,10 +22,12 @@ def test_whatever_is_acknowledged_survives_kills(tmp_path: Path, intake: str) ->
     assert report.kills.total() == 12
     assert len(report.kills) == 4
     assert report.acknowledged >= 100
+    assert (report.in_journal > 0) is (intake == "journal")
 
 
-def test_whatever_is_acknowledged_survives_kills_of_single_receivers(tmp_path: Path) -> None:
-    report = kill_many_times(tmp_path, "receivers", times=12, victim=Victim.RECEIVER)
+@pytest.mark.parametrize("intake", IN_PROCESSES)
+def test_whatever_is_acknowledged_survives_kills_of_single_receivers(tmp_path: Path, intake: str) -> None:
+    report = kill_many_times(tmp_path, intake, times=12, victim=Victim.RECEIVER)
     assert report.problems == []
     assert report.kills.total() == 12
     assert report.acknowledged >= 100

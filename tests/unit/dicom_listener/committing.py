@@ -22,6 +22,7 @@ from dicom_listener.requesting_entity import LoopCheckpoint
 from dicom_listener.spool.spool import Spool
 from segwatch.database import make_engine
 from tests.unit.dicom_listener.instances import EXPLICIT_LITTLE
+from tests.unit.dicom_listener.listening import wait_for_journal
 
 LOOPBACK = "127.0.0.1"
 PATIENCE = 20.0
@@ -53,7 +54,13 @@ class CommittingListener:
             self.engine,
             peers=peers,
             sop_classes=ScpSettings().sop_classes,
-            **{"quiet_seconds": 0.1, "answer_seconds": 5.0, **reporting, **clocks},
+            **{
+                "quiet_seconds": 0.1,
+                "answer_seconds": 5.0,
+                "file_all": lambda: self.scp.file_all(),  # noqa: PLW0108 (not yet there)
+                **reporting,
+                **clocks,
+            },
         )
         service = CommitmentService(
             self.engine,
@@ -75,6 +82,7 @@ class CommittingListener:
     def start(self) -> None:
         self.reporter.start()
         self.scp.start()
+        wait_for_journal(self.scp)
 
     def stop(self) -> None:
         self.scp.stop()

@@ -22,7 +22,7 @@ from dicom_listener.receiving.receivers import Receivers
 from dicom_listener.spool.spool import Spool
 from tests.peers.waiting import wait_until
 from tests.unit.dicom_listener.instances import data_set
-from tests.unit.dicom_listener.listening import LOOPBACK, PATIENCE, Listener, send
+from tests.unit.dicom_listener.listening import LOOPBACK, PATIENCE, Listener, send, wait_for_journal
 
 
 class Reporting(Listener):
@@ -42,6 +42,7 @@ class Reporting(Listener):
             settings=settings,
         )
         self.scp.start()
+        wait_for_journal(self.scp)
 
 
 @pytest.fixture

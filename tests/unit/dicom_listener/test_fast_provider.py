@@ -41,7 +41,8 @@ def test_what_was_received_is_not_left_lying_when_something_is_to_be_sent(
         monkeypatch.setattr(BoundedSocket, "fill", fill)
         assert peer.echo() == 0
         peer.release()
-    assert listener.stored.get_nowait().instance.sop_instance_uid == uid
+    (stored,) = listener.told()
+    assert stored.instance.sop_instance_uid == uid
 
 
 def test_a_fault_of_ours_ends_its_association_and_is_told(

@@ -30,7 +30,7 @@ def test_htj2k_is_stored_as_received(
     association = listener.associate((sop_class, syntax))
     assert send(association, dataset, syntax).Status == 0x0000
     association.release()
-    stored = listener.stored.get_nowait()
+    (stored,) = listener.told()
     assert stored.instance.transfer_syntax_uid == syntax
     assert _data_set(stored.instance.path) == _data_set(tmp_path / "sent.dcm")
     kept = dcmread(stored.instance.path)

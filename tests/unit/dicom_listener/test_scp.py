@@ -48,7 +48,7 @@ def test_success_means_stored_in_the_negotiated_transfer_syntax(listener: Listen
     dataset = data_set()
     assert send(association, dataset, syntax).Status == 0x0000
     association.release()
-    stored = listener.stored.get_nowait()  # told before the sender was
+    (stored,) = listener.told()
     assert stored.outcome is StoreOutcome.STORED
     assert stored.calling_ae_title == "CT_ROOM_1"
     wanted = StoreRequest(CTImageStorage, str(dataset.SOPInstanceUID), syntax, "CT_ROOM_1", "SEGWATCH")

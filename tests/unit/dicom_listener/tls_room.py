@@ -88,4 +88,4 @@ def turned_away(listener: Listener) -> Iterator[None]:
     before = count()
     yield
     wait_until(lambda: count() > before, "the refused handshake is counted")
-    assert listener.stored.empty()
+    assert listener.told() == []
