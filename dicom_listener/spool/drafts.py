@@ -120,5 +120,9 @@ class Drafts:
         """
         name = f"{self._folder}{os.sep}{draft_prefix(os.getpid())}{os.urandom(16).hex()}"
         with self.errors:
-            descriptor = create_locked(name)
+            try:
+                descriptor = create_locked(name)
+            except FileNotFoundError:  # the folder was deleted by hand, and what is in the journal needs it
+                Path(self._folder).mkdir(mode=0o750, exist_ok=True)
+                descriptor = create_locked(name)
         return Draft(name, descriptor, self._blocks, self.errors)

@@ -107,21 +107,28 @@ def _judge_kill(listener: AttackedListener, uids: list[str], report: KillReport)
     """Each is whole in a file or in the journal right after the kill, and in a file once the listener runs again."""
     spool = listener.spool_folder
     waiting = in_lanes(spool)  # first: what gets its file meanwhile is in both
-    without = [uid for uid in uids if not _files(spool, uid)]
+    names = {uid: fingerprint(uid, b"")[0] for uid in uids}
+    files = _files(spool)
+    without = [uid for uid in uids if names[uid] not in files]
     lost = [uid for uid in without if fingerprint(uid, make_data_set(uid))[1] not in waiting]
     report.in_journal += len(without) - len(lost)
     report.problems += [f"acknowledged instance {uid} is nowhere" for uid in lost]
     listener.start()
     with suppress(TimeoutError):
-        wait_until(lambda: all(_files(spool, uid) for uid in without), "the journal is filed", timeout=30)
+        wait_until(lambda: {names[uid] for uid in without} <= _files(spool).keys(), "the journal is filed", timeout=30)
+    files = _files(spool)
     for uid in uids:
-        found = _files(spool, uid)
+        found = files.get(names[uid], [])
         if [data_set_of(path) for path in found] != [make_data_set(uid)]:
             report.problems.append(f"acknowledged instance {uid}: {len(found)} files, or another content")
 
 
-def _files(spool: Path, uid: str) -> list[Path]:
-    return list(spool.glob(f"*/{fingerprint(uid, b'')[0]}.dcm"))
+def _files(spool: Path) -> dict[str, list[Path]]:
+    """By their names, which stand for instances."""
+    found: dict[str, list[Path]] = {}
+    for path in spool.glob("*/*.dcm"):
+        found.setdefault(path.stem, []).append(path)
+    return found
 
 
 def _judge_files(listener: AttackedListener, acknowledged: set[str], report: KillReport) -> None:

@@ -66,6 +66,7 @@ class AttackedListener:
             **(changes or {}),
         }
         edit_settings(self.settings, own)
+        self.intake = intake
         self.awaits_journal = intake == "journal"
         """Whether `start` waits until the journal is made: what comes before does not go there."""
         self.process: ServerProcess | None = None

@@ -21,6 +21,7 @@ LONG_BYTES = 256 * 1024
 """A file that is longer is written in several pieces."""
 _LINE = re.compile(r"(?P<pid>\d+) +(?:<\.\.\. (?P<resumed>\w+) resumed>|(?P<name>\w+)\()(?P<rest>.*)")
 _STRING = re.compile(r'[<"]((?:\\x[0-9a-f]{2})*)[>"]')
+_UID_IN_META = re.compile(rb"\x02\x00\x03\x00UI..([0-9.]+)", re.DOTALL)
 _NO_SUCCESS, _WRITES = -1, {"write", "writev", "pwrite64", "pwritev"}
 
 
@@ -40,6 +41,7 @@ class Call:
     strings: tuple[bytes, ...]
     """Paths, of descriptors too, and contents, in the order of the arguments."""
     result: int
+    thread: str = field(default="", compare=False)
 
 
 def read_calls(lines: Iterable[str]) -> Iterator[Call]:
@@ -52,20 +54,71 @@ def read_calls(lines: Iterable[str]) -> Iterator[Call]:
         pid, name, rest = found["pid"], found["name"], found["rest"]
         if name is not None and rest.endswith("<unfinished ...>"):
             if name.startswith("send"):
-                yield _call(name, rest, "= 0")
+                yield _call(pid, name, rest, "= 0")
             begun[pid] = (name, rest)
         elif name is not None:
-            yield _call(name, rest, rest)
+            yield _call(pid, name, rest, rest)
         elif pid in begun:
             name, start = begun.pop(pid)
             if not name.startswith("send"):
-                yield _call(name, start, rest)
+                yield _call(pid, name, start, rest)
 
 
-def _call(name: str, arguments: str, end: str) -> Call:
+def _call(thread: str, name: str, arguments: str, end: str) -> Call:
     strings = tuple(bytes.fromhex(one.replace("\\x", "")) for one in _STRING.findall(arguments))
     result = re.search(r"\) += (-?\d+)|^= (\d+)", end)
-    return Call(name, strings, int(result[1] or result[2]) if result else _NO_SUCCESS)
+    return Call(name, strings, int(result[1] or result[2]) if result else _NO_SUCCESS, thread)
+
+
+class LaneOrder:
+    """Follows what is written to the lanes of the intake journal, of which each has one writer at a time.
+
+    An instance is durable there once the thread that wrote all of it, its trailer last, has synced the lane.
+    """
+
+    def __init__(self) -> None:
+        self.violations: list[str] = []
+        self.checked = 0
+        """Responses of Success for instances in lanes."""
+        self._begun: dict[str, _Record] = {}
+
+    def wrote(self, lane: str, content: bytes, thread: str) -> None:
+        """Something was written to a lane."""
+        if content.startswith(b"SEGWLANE"):
+            return  # what in it still counts; has no instance waiting
+        found = _UID_IN_META.search(content) if content[128:132] == b"DICM" else None
+        if found is not None:
+            self._begun[lane] = _Record(found[1].rstrip(b"\0").decode(), thread)
+            return
+        record = self._begun[lane]
+        record.is_synced = False
+        if record.is_acknowledged:
+            self.violations.append("acknowledged before all of it was written to its lane")
+
+    def synced(self, lane: str, thread: str) -> None:
+        """A lane was synced."""
+        record = self._begun.get(lane)
+        if record is not None and record.thread == thread:
+            record.is_synced = True
+
+    def acknowledged(self, uid: str) -> bool:
+        """An instance is acknowledged; whether it was in a lane."""
+        for record in self._begun.values():
+            if record.uid == uid and not record.is_acknowledged:
+                record.is_acknowledged = True
+                self.checked += 1
+                if not record.is_synced:
+                    self.violations.append("acknowledged before its lane was synced")
+                return True
+        return False
+
+
+@dataclass
+class _Record:
+    uid: str
+    thread: str
+    is_synced: bool = False
+    is_acknowledged: bool = False
 
 
 @dataclass
@@ -76,6 +129,8 @@ class OrderCheck:
     violations: list[str] = field(default_factory=list)
     checked: int = 0
     """Responses of Success that were looked at."""
+    lanes: LaneOrder = field(default_factory=LaneOrder)
+    """Those of them for instances in the intake journal."""
     _unsynced: set[str] = field(default_factory=set)
     """Files with bytes that were not synced, by the path under which they were written."""
     _source: dict[str, str] = field(default_factory=dict)
@@ -89,6 +144,11 @@ class OrderCheck:
         failed = call.result < 0
         if call.name.startswith("send"):
             self._sent(call.strings[-1] if call.strings else b"")
+        elif paths and paths[0].startswith(f"{self.spool}/.journal/lane-"):
+            if call.name in _WRITES and not failed:
+                self.lanes.wrote(paths[0], call.strings[1], call.thread)
+            elif call.name in {"fdatasync", "fsync"} and not failed:
+                self.lanes.synced(paths[0], call.thread)
         elif call.name in _WRITES and not failed and paths and paths[0].startswith(f"{self.spool}/"):
             self._unsynced.add(paths[0])
         elif call.name in {"fdatasync", "fsync"} and not failed:
@@ -111,6 +171,8 @@ class OrderCheck:
         if uid is None:
             return
         self.checked += 1
+        if self.lanes.acknowledged(uid):
+            return
         name = hashlib.sha256(uid.encode()).hexdigest()
         finals = [one for one in self._source if PurePosixPath(one).name.startswith(name)]
         if not finals:
@@ -153,6 +215,8 @@ class WritebackCheck:
             self.checked += 1
             if path not in self._early:
                 self.late.append(path)
+            self._begun.discard(path)
+            self._early.discard(path)
 
 
 def acknowledged_uid(sent: bytes) -> str | None:

@@ -8,7 +8,7 @@ from contextlib import suppress
 import pytest
 
 from tests.survival import wire
-from tests.survival.listener import INTAKES, AttackedListener, attacked, missing_ones
+from tests.survival.listener import INTAKES, AttackedListener, attacked, missing_ones, wait_until_filed
 from tests.survival.mutated_data_set import deflated
 from tests.survival.peer import HonestSender, Peer, PeerGoneError, associated
 
@@ -159,6 +159,7 @@ def test_one_uid_with_hundreds_of_contents(listener: AttackedListener) -> None:
     with associated(listener.port, patience=60) as peer:
         statuses = {peer.store(uid, wire.ct_data_set(uid, pixels=struct.pack("<L", n) * 16)) for n in range(500)}
     assert statuses == {0}
+    wait_until_filed(listener.spool_folder)
     (folder,) = listener.spool_folder.glob("*/conflicts")
     assert len(list(folder.iterdir())) == 499
 

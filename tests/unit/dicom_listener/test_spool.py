@@ -269,3 +269,8 @@ def test_drafts_of_a_process_that_ended_are_removed_and_no_others(tmp_path: Path
         assert spool.remove_drafts_of(4000001) == 1
         assert spool.remove_drafts_of(os.getpid()) == 0
         assert set(incoming.iterdir()) == {alive, mine}
+
+
+def test_a_folder_for_drafts_that_was_deleted_is_made_again(spool: Spool) -> None:
+    (spool.root / ".incoming").rmdir()
+    assert spool.store(*instance(1)).outcome is StoreOutcome.STORED
