@@ -21,6 +21,8 @@ LONG_BYTES = 256 * 1024
 """A file that is longer is written in several pieces."""
 _LINE = re.compile(r"(?P<pid>\d+) +(?:<\.\.\. (?P<resumed>\w+) resumed>|(?P<name>\w+)\()(?P<rest>.*)")
 _STRING = re.compile(r'[<"]((?:\\x[0-9a-f]{2})*)[>"]')
+_LANE = re.compile(r"\.journal/lane-\d{3}")
+_LANE_IN_MAKING = ".new"
 _UID_IN_META = re.compile(rb"\x02\x00\x03\x00UI..([0-9.]+)", re.DOTALL)
 _NO_SUCCESS, _WRITES = -1, {"write", "writev", "pwrite64", "pwritev"}
 
@@ -144,7 +146,7 @@ class OrderCheck:
         failed = call.result < 0
         if call.name.startswith("send"):
             self._sent(call.strings[-1] if call.strings else b"")
-        elif paths and paths[0].startswith(f"{self.spool}/.journal/lane-"):
+        elif paths and _LANE.fullmatch(paths[0].removeprefix(f"{self.spool}/")):
             if call.name in _WRITES and not failed:
                 self.lanes.wrote(paths[0], call.strings[1], call.thread)
             elif call.name in {"fdatasync", "fsync"} and not failed:
@@ -203,7 +205,7 @@ class WritebackCheck:
     def follow(self, call: Call) -> None:
         """Take the next call."""
         path = call.strings[0].decode(errors="replace") if call.strings else ""
-        if not path.startswith(f"{self.spool}/"):
+        if not path.startswith(f"{self.spool}/") or path.endswith(_LANE_IN_MAKING):
             return
         if call.name in _WRITES and call.result > 0:
             self._bytes[path] = self._bytes.get(path, 0) + call.result
