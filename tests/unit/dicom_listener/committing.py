@@ -57,7 +57,7 @@ class CommittingListener:
             **{
                 "quiet_seconds": 0.1,
                 "answer_seconds": 5.0,
-                "file_all": lambda: self.scp.file_all(),  # noqa: PLW0108 (not yet there)
+                "file_all": self._file_all,
                 **reporting,
                 **clocks,
             },
@@ -78,6 +78,9 @@ class CommittingListener:
             settings=ScpSettings(**(intake or {})),
             services=[service.dimse_service()],
         )
+
+    def _file_all(self) -> None:
+        self.scp.file_all()
 
     def start(self) -> None:
         self.reporter.start()
