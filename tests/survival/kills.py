@@ -25,7 +25,7 @@ class KillReport:
     acknowledged: int = 0
     sent_again: int = 0
     in_journal: int = 0
-    """Of the acknowledged, those that were in the journal alone right after a kill."""
+    """Of the acknowledged, those that were in the journal alone right after a kill of the listener."""
     files: int = 0
     series: int = 0
     seconds: float = 0.0

@@ -79,6 +79,10 @@ def _recover(lane: Lane, filing: Filing, on_filed: Callable[[StoredInstance], No
         except InvalidInstanceError:  # its checksum is right, so it was acknowledged
             is_damaged = True
             continue
+        except SpoolError:
+            if n_filed and not (is_damaged or n_torn):
+                lane.mark_filed(trailer.start)  # the disk may be full for long: those before are not told each time
+            raise
         on_filed(stored)
         n_filed += 1
     if is_damaged:

@@ -17,7 +17,7 @@ from dicom_listener.spool.shelf import Shelf
 from dicom_listener.spool.spool import Spool
 from dicom_listener.stored import StoredInstance, StoreOutcome
 from tests.unit.dicom_listener.instances import SERIES, STUDY, instance, uid
-from tests.unit.dicom_listener.journal_room import JournalRoom, flip, front_of, part10
+from tests.unit.dicom_listener.journal_room import JournalRoom, Naming, flip, front_of, part10
 
 KEY = series_key(STUDY, SERIES)
 ROOT = Path(__file__).parents[3]
@@ -203,6 +203,20 @@ def test_a_full_disk_loses_nothing_and_does_not_keep_a_listener_from_its_start(
     assert list((room.spool.root / ".incoming").iterdir()) == []
     spool.recover()
     assert _contents(room) == sorted([part10(1), part10(2)])
+
+
+def test_what_was_recovered_before_the_disk_was_full_is_not_told_again(
+    room: JournalRoom, spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in (1, 2, 3):
+        room.store(number)
+    room.die()
+    naming, told = Naming(monkeypatch), list[StoredInstance]()
+    naming.errors = [None, OSError(errno.ENOSPC, "full")]
+    with pytest.raises(SpoolFullError):
+        spool.journal.recover(told.append)
+    assert [one.instance.sop_instance_uid for one in told] == [uid(1)]
+    assert _recovered(spool) == {2: StoreOutcome.STORED, 3: StoreOutcome.STORED}
 
 
 def test_descriptors_are_closed_whatever_a_lane_holds(room: JournalRoom, spool: Spool) -> None:
