@@ -12,6 +12,7 @@ import pytest
 from pydicom.uid import CTImageStorage
 from pynetdicom.association import Association
 
+from dicom_listener.network.scp import StorageScp
 from dicom_listener.peers import Peer
 from dicom_listener.stored import StoreOutcome
 from tests.peers.ports import free_ports
@@ -54,6 +55,12 @@ def send_until_one_waits(association: Association, root: Path) -> list[int]:
     raise AssertionError
 
 
+def kill_receiver(scp: StorageScp) -> None:
+    assert scp._receivers is not None
+    (process_id,) = scp._receivers.process_ids
+    os.kill(process_id, signal.SIGKILL)
+
+
 def test_commitment_of_what_is_in_the_journal_is_told_on_the_same_association(
     committing: Callable[..., CommittingListener],
 ) -> None:
@@ -88,6 +95,26 @@ def test_commitment_of_what_is_in_the_journal_is_told_on_another_association(
         sender.close()
 
 
+def test_commitment_of_what_a_receiver_that_was_killed_just_now_left_in_the_journal(
+    committing: Callable[..., CommittingListener],
+) -> None:
+    port = free_ports()
+    listener = committing(peers=[Peer("PACS", (), LOOPBACK, port)], same_association=False)
+    sender = Scu(listener.scp.port)
+    sender.listen(port)
+    try:
+        storing, asking = sender.associate(), sender.associate()
+        sent = send_until_one_waits(storing, listener.spool.root)
+        kill_receiver(listener.scp)
+        assert ask(asking, "1.2.3", *((CT, uid(number)) for number in sent)) == 0x0000
+        report = sender.next_report()
+        assert (report.failed, report.committed) == ([], [(CT, uid(number)) for number in sent])
+        storing.abort()
+        asking.release()
+    finally:
+        sender.close()
+
+
 def test_the_line_of_an_association_counts_what_went_through_the_journal(
     listener: Listener, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -114,9 +141,7 @@ def test_what_a_killed_receiver_left_in_the_journal_is_filed_and_told_while_the_
 ) -> None:
     association = listener.associate()
     sent = send_until_one_waits(association, listener.spool.root)
-    assert listener.scp._receivers is not None
-    (process_id,) = listener.scp._receivers.process_ids
-    os.kill(process_id, signal.SIGKILL)
+    kill_receiver(listener.scp)
     association.abort()
     told: set[str] = set()
     while told != {uid(number) for number in sent}:
