@@ -16,7 +16,6 @@ from dicom_listener.spool.journal.spool_journal import FOLDER
 from tests.acceptance.hosts import TRACEBACK
 from tests.acceptance.test_full_disk import fill
 from tests.peers.missing import missing_peer
-from tests.survival import wire
 from tests.survival.listener import (
     INTAKES,
     JOURNAL_IS_MADE,
@@ -27,11 +26,12 @@ from tests.survival.listener import (
     wait_until_filed,
 )
 from tests.survival.peer import Peer, PeerGoneError, associated
+from tests.survival.sending import Sending
 
 pytestmark = pytest.mark.slow
 
 OUT_OF_RESOURCES, PROCESSING_FAILURE = 0xA700, 0x0110
-SPOOL_MB, PIXELS = 24, bytes(400_000)
+SPOOL_MB = 24
 WITH_JOURNAL_MB, JOURNAL_MB = 1400, 64
 """A journal takes a twentieth of a disk at most, and leaves room for the files of all that it holds."""
 
@@ -85,38 +85,12 @@ def _assert_journal_used(listener: AttackedListener) -> None:
     assert [front for front in fronts if front is not None and front.sequence > 0] or listener.intake != "journal"
 
 
-class _Sending:
-    """One association, and what was acknowledged on it."""
-
-    def __init__(self, peer: Peer, series: str) -> None:
-        self.peer, self.series = peer, series
-        self.acknowledged: dict[str, bytes] = {}
-        self.count = 0
-
-    def one(self) -> int:
-        """Send an instance; its status."""
-        self.count += 1
-        uid = f"{self.series}.{self.count}"
-        data_set = wire.ct_data_set(uid, series=self.series, pixels=PIXELS)
-        status = self.peer.store(uid, data_set)
-        if status == 0:
-            self.acknowledged[uid] = data_set
-        return status
-
-    def until_refused(self) -> int:
-        """Send until one is refused; its status."""
-        for _ in range(400):
-            if (status := self.one()) != 0:
-                return status
-        raise AssertionError("nothing was ever refused")
-
-
 def test_over_the_watermark_it_refuses_before_the_disk_is_full(listener: AttackedListener) -> None:
     listener.set("spool.high_watermark", 0.6)
     listener.start()
     _leave(listener, 0.6)
     with associated(listener.port) as peer:
-        sending = _Sending(peer, "1.2.20.1")
+        sending = Sending(peer, "1.2.20.1")
         assert sending.until_refused() == OUT_OF_RESOURCES
         usage = shutil.disk_usage(listener.spool_folder)
         assert 0.55 < usage.used / usage.total < 0.7
@@ -139,7 +113,7 @@ def test_a_disk_that_fills_in_the_middle_of_instances(listener: AttackedListener
         sendings = []
         for number, peer in enumerate(peers):
             peer.associate()
-            sendings.append(_Sending(peer, f"1.2.21.{number}"))
+            sendings.append(Sending(peer, f"1.2.21.{number}"))
         while all(sending.one() == 0 for sending in sendings):
             pass
         for sending in sendings:
@@ -165,7 +139,7 @@ def test_what_is_in_the_journal_of_a_full_disk_gets_its_file_when_there_is_room(
     ballast = listener.spool_folder / "ballast"
     filling = threading.Thread(target=fill, args=(ballast,))
     with associated(listener.port) as peer:
-        sending = _Sending(peer, "1.2.26.1")
+        sending = Sending(peer, "1.2.26.1")
         assert sending.one() == 0
         filling.start()
         while filling.is_alive() and sending.one() == 0:  # no burst ends meanwhile
@@ -185,14 +159,14 @@ def test_a_full_disk_while_it_starts(listener: AttackedListener) -> None:
     makes_journal, listener.awaits_journal = listener.awaits_journal, False
     listener.start()
     with associated(listener.port) as peer:
-        sending = _Sending(peer, "1.2.22.1")
+        sending = Sending(peer, "1.2.22.1")
         assert sending.one() == OUT_OF_RESOURCES
         (listener.spool_folder / "ballast").unlink()
         assert sending.one() == 0
     if makes_journal:
         listener.running.wait_for_output(JOURNAL_IS_MADE)
         with associated(listener.port) as peer:
-            assert _Sending(peer, "1.2.22.2").one() == 0
+            assert Sending(peer, "1.2.22.2").one() == 0
         _assert_journal_used(listener)
     assert missing_ones(listener.spool_folder, sending.acknowledged) == []
 
@@ -203,7 +177,7 @@ def test_a_disk_that_fails_and_so_becomes_read_only(unmounted: AttackedListener,
     _mount_new_ext4(listener, image, "^has_journal", "errors=remount-ro")
     listener.start()
     with associated(listener.port) as peer:
-        sending = _Sending(peer, "1.2.23.1")
+        sending = Sending(peer, "1.2.23.1")
         assert sending.one() == 0
         _report_disk_error(listener.spool_folder)
         assert sending.one() == PROCESSING_FAILURE
@@ -217,7 +191,7 @@ def test_a_disk_that_fails_and_so_becomes_read_only(unmounted: AttackedListener,
     _mount(listener.spool_folder, "-o", "loop", str(image))
     listener.start()
     with associated(listener.port) as peer:
-        again = _Sending(peer, "1.2.23.2")
+        again = Sending(peer, "1.2.23.2")
         assert again.one() == 0
     assert missing_ones(listener.spool_folder, sending.acknowledged | again.acknowledged) == []
     _assert_journal_used(listener)
@@ -254,7 +228,7 @@ def test_an_instance_costs_one_commit_of_the_journal(unmounted: AttackedListener
     _mount_new_ext4(listener, tmp_path / "image", "has_journal", "commit=600")
     listener.start()
     with associated(listener.port) as peer:
-        sending = _Sending(peer, "1.2.25.1")
+        sending = Sending(peer, "1.2.25.1")
         assert sending.one() == 0  # its series is new, and the folder's name is durable first
         rounds = []
         for _ in range(5 if in_journal else 1):
@@ -284,7 +258,7 @@ def test_a_listener_that_cannot_write_its_spool_says_so_and_ends(listener: Attac
 def test_a_folder_of_the_spool_that_was_deleted_is_told_and_others_go_on(listener: AttackedListener) -> None:
     listener.start()
     with associated(listener.port) as peer:
-        sending = _Sending(peer, "1.2.24.1")
+        sending = Sending(peer, "1.2.24.1")
         assert sending.one() == 0
         wait_until_filed(listener.spool_folder)
         (folder,) = (path for path in listener.spool_folder.iterdir() if not path.name.startswith("."))
@@ -302,7 +276,7 @@ def test_a_folder_of_the_spool_that_was_deleted_is_told_and_others_go_on(listene
     assert missing_ones(listener.spool_folder, sending.acknowledged) == []
 
 
-def _free(listener: AttackedListener, sending: _Sending) -> None:
+def _free(listener: AttackedListener, sending: Sending) -> None:
     """Make room as a purge does: half of what one sender sent, and has a file, goes away."""
     (listener.spool_folder / "other").unlink(missing_ok=True)
     names = {uid: fingerprint(uid, b"")[0] for uid in sending.acknowledged}
