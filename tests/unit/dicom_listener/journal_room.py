@@ -92,6 +92,31 @@ def front_of(path: Path) -> LaneFront:
     return found
 
 
+def lane_with_instances(room: JournalRoom) -> Path:
+    """The lane that was begun and not left."""
+    [path] = [path for path in room.lanes if front_of(path).sequence % 2]
+    return path
+
+
+def recovered(spool: Spool) -> dict[int, StoreOutcome]:
+    """Recover lanes; what became of the instances that were told, by number."""
+    told: list[StoredInstance] = []
+    spool.journal.recover(told.append)
+    return {int(one.instance.sop_instance_uid.rsplit(".", 1)[1]): one.outcome for one in told}
+
+
+def make_lanes(folder: Path, n_lanes: int = 3) -> Path:
+    """Small lanes in a folder, which is returned."""
+    for number in range(n_lanes):
+        Lane.make(lane_path(folder, number), MIB)
+    return folder
+
+
+def n_descriptors() -> int:
+    """How many this process has open."""
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
 def flip(path: Path, offset: int) -> None:
     """Damage one byte of a file, where it stands."""
     with path.open("r+b") as file:

@@ -14,8 +14,14 @@ from dicom_listener.spool.journal.lane_draft import LaneDraft
 from dicom_listener.spool.journal.lane_format import FIRST_BYTE
 from dicom_listener.spool.journal.lanes import damaged_paths
 from dicom_listener.spool.spool import Spool
-from dicom_listener.stored import StoredInstance, StoreOutcome
-from tests.unit.dicom_listener.journal_room import JournalRoom, flip, front_of, refuse_patient_data
+from dicom_listener.stored import StoreOutcome
+from tests.unit.dicom_listener.journal_room import (
+    JournalRoom,
+    flip,
+    lane_with_instances,
+    recovered,
+    refuse_patient_data,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -34,22 +40,11 @@ def spool(room: JournalRoom) -> Spool:
     return Spool(room.spool.root, high_watermark=1.1)
 
 
-def _recovered(spool: Spool) -> dict[int, StoreOutcome]:
-    told: list[StoredInstance] = []
-    spool.journal.recover(told.append)
-    return {int(one.instance.sop_instance_uid.rsplit(".", 1)[1]): one.outcome for one in told}
-
-
-def _lane_with_instances(room: JournalRoom) -> Path:
-    [path] = [path for path in room.lanes if front_of(path).sequence % 2]
-    return path
-
-
-def test_a_lane_without_a_front_is_kept_and_the_others_are_recovered(
+def test_a_lane_without_a_front_is_kept_and_the_others_arerecovered(
     room: JournalRoom, spool: Spool, caplog: pytest.LogCaptureFixture
 ) -> None:
     room.store(1)
-    bad = _lane_with_instances(room)
+    bad = lane_with_instances(room)
     other = JournalRoom(room.spool.root)
     other.store(2)
     room.die()
@@ -58,8 +53,8 @@ def test_a_lane_without_a_front_is_kept_and_the_others_are_recovered(
     for offset in (10, 4096 + 10):
         flip(bad, offset)
     with caplog.at_level(logging.ERROR):
-        assert _recovered(spool) == {2: StoreOutcome.STORED}
-        assert _recovered(spool) == {}
+        assert recovered(spool) == {2: StoreOutcome.STORED}
+        assert recovered(spool) == {}
     assert [record.getMessage().split(" ")[0] for record in caplog.records] == [str(bad)]  # told once
     [kept] = damaged_paths(room.folder)
     assert kept.read_bytes()[FIRST_BYTE:] == content[FIRST_BYTE:]
@@ -85,13 +80,13 @@ def test_a_damaged_instance_that_was_acknowledged_is_told_of_and_its_lane_kept(
     """Those behind it were begun once it was durable, so it was no loss of power."""
     for each in (1, 2, 3):
         room.store(each)
-    path = _lane_with_instances(room)
+    path = lane_with_instances(room)
     room.die()
     _damage(path, number, trailer=trailer)
     content = path.read_bytes()
     with caplog.at_level(logging.ERROR):
-        assert sorted(_recovered(spool)) == [each for each in (1, 2, 3) if each != number]
-        assert _recovered(spool) == {}
+        assert sorted(recovered(spool)) == [each for each in (1, 2, 3) if each != number]
+        assert recovered(spool) == {}
     assert [kept.read_bytes() == content for kept in damaged_paths(room.folder)] == [True]
     assert len(caplog.records) == 1
     assert "cannot be read any more" in caplog.text
@@ -104,11 +99,11 @@ def test_the_last_instance_may_be_torn_and_was_acknowledged_to_nobody(
 ) -> None:
     for each in (1, 2):
         room.store(each)
-    path = _lane_with_instances(room)
+    path = lane_with_instances(room)
     room.die()
     _damage(path, 2, trailer=trailer)
     with caplog.at_level(logging.WARNING):
-        assert _recovered(spool) == {1: StoreOutcome.STORED}
+        assert recovered(spool) == {1: StoreOutcome.STORED}
     assert caplog.records == []
     assert Lane.says_clean(path)
     assert damaged_paths(room.folder) == []
@@ -131,7 +126,7 @@ def test_any_blocks_of_the_last_instance_may_be_lost(tmp_path_factory: pytest.Te
             file.write(_block(before, changed[number]))
     is_whole = not lost & set(range(len(changed)))
     spool = Spool(room.spool.root, high_watermark=1.1)
-    assert sorted(_recovered(spool)) == ([1, 2] if is_whole else [1])
+    assert sorted(recovered(spool)) == ([1, 2] if is_whole else [1])
     assert spool.journal.state().damaged == 0
 
 
@@ -158,6 +153,6 @@ def test_what_is_whole_and_no_instance_is_kept(
     draft.close()
     room.die()
     with caplog.at_level(logging.ERROR):
-        assert _recovered(spool) == {1: StoreOutcome.STORED}
+        assert recovered(spool) == {1: StoreOutcome.STORED}
     assert len(damaged_paths(room.folder)) == 1
     assert len(caplog.records) == 1

@@ -75,8 +75,9 @@ def test_commitment_of_what_is_in_the_journal_is_told_on_the_same_association(
     association.release()
 
 
+@pytest.mark.parametrize("is_receiver_killed", [False, True])
 def test_commitment_of_what_is_in_the_journal_is_told_on_another_association(
-    committing: Callable[..., CommittingListener],
+    committing: Callable[..., CommittingListener], is_receiver_killed: bool
 ) -> None:
     port = free_ports()
     listener = committing(peers=[Peer("PACS", (), LOOPBACK, port)], same_association=False)
@@ -85,30 +86,12 @@ def test_commitment_of_what_is_in_the_journal_is_told_on_another_association(
     try:
         storing, asking = sender.associate(), sender.associate()
         sent = send_until_one_waits(storing, listener.spool.root)
+        if is_receiver_killed:
+            kill_receiver(listener.scp)
         assert ask(asking, "1.2.3", *((CT, uid(number)) for number in sent)) == 0x0000
         report = sender.next_report()
         assert (report.failed, report.committed) == ([], [(CT, uid(number)) for number in sent])
         assert not report.on_own_association
-        storing.release()
-        asking.release()
-    finally:
-        sender.close()
-
-
-def test_commitment_of_what_a_receiver_that_was_killed_just_now_left_in_the_journal(
-    committing: Callable[..., CommittingListener],
-) -> None:
-    port = free_ports()
-    listener = committing(peers=[Peer("PACS", (), LOOPBACK, port)], same_association=False)
-    sender = Scu(listener.scp.port)
-    sender.listen(port)
-    try:
-        storing, asking = sender.associate(), sender.associate()
-        sent = send_until_one_waits(storing, listener.spool.root)
-        kill_receiver(listener.scp)
-        assert ask(asking, "1.2.3", *((CT, uid(number)) for number in sent)) == 0x0000
-        report = sender.next_report()
-        assert (report.failed, report.committed) == ([], [(CT, uid(number)) for number in sent])
         storing.abort()
         asking.release()
     finally:

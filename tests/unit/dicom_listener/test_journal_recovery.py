@@ -17,7 +17,14 @@ from dicom_listener.spool.shelf import Shelf
 from dicom_listener.spool.spool import Spool
 from dicom_listener.stored import StoredInstance, StoreOutcome
 from tests.unit.dicom_listener.instances import SERIES, STUDY, instance, uid
-from tests.unit.dicom_listener.journal_room import JournalRoom, Naming, flip, front_of, part10
+from tests.unit.dicom_listener.journal_room import (
+    JournalRoom,
+    Naming,
+    flip,
+    front_of,
+    part10,
+    recovered,
+)
 
 KEY = series_key(STUDY, SERIES)
 ROOT = Path(__file__).parents[3]
@@ -39,17 +46,6 @@ def spool(room: JournalRoom) -> Spool:
     return Spool(room.spool.root, high_watermark=1.1)
 
 
-def _recovered(spool: Spool) -> dict[int, StoreOutcome]:
-    told: list[StoredInstance] = []
-    spool.journal.recover(told.append)
-    return {int(one.instance.sop_instance_uid.rsplit(".", 1)[1]): one.outcome for one in told}
-
-
-def _lane_with_instances(room: JournalRoom) -> Path:
-    [path] = [path for path in room.lanes if front_of(path).sequence % 2]
-    return path
-
-
 def _contents(room: JournalRoom) -> list[bytes]:
     return sorted(path.read_bytes() for path in room.files())
 
@@ -58,7 +54,7 @@ DIE = """
 import os, signal, sys
 from pathlib import Path
 from tests.unit.dicom_listener.instances import instance
-from tests.unit.dicom_listener.journal_room import JournalRoom
+from tests.unit.dicom_listener.journal_room import JournalRoom, lane_with_instances, recovered
 
 room = JournalRoom(Path(sys.argv[1]), n_lanes=3)
 room.store(1)
@@ -91,7 +87,7 @@ def test_after_a_kill_what_was_acknowledged_gets_its_file(room: JournalRoom, spo
     assert list((room.spool.root / ".incoming").iterdir()) == []
     before = {path: path.stat() for path in room.files()}
     spool.recover()
-    assert _recovered(spool) == {}
+    assert recovered(spool) == {}
     assert {path: path.stat() for path in room.files()} == before
 
 
@@ -106,7 +102,7 @@ def test_who_recovers_is_told_of_each_instance(room: JournalRoom, spool: Spool) 
     assert tuple(told) == tuple(spool.load(KEY))  # as they are found after a restart
     room.store(3)  # the lane may be used again
     room.die()
-    assert _recovered(spool) == {3: StoreOutcome.STORED}
+    assert recovered(spool) == {3: StoreOutcome.STORED}
 
 
 def test_a_lane_of_a_living_process_is_left_alone(room: JournalRoom, spool: Spool) -> None:
@@ -117,7 +113,7 @@ def test_a_lane_of_a_living_process_is_left_alone(room: JournalRoom, spool: Spoo
     room.journal.start()
     room.file_all()
     assert _contents(room) == [part10(1)]
-    assert _recovered(spool) == {}
+    assert recovered(spool) == {}
 
 
 def test_of_a_lane_that_is_filed_in_part_the_rest_gets_files(room: JournalRoom, spool: Spool) -> None:
@@ -133,7 +129,7 @@ def test_of_a_lane_that_is_filed_in_part_the_rest_gets_files(room: JournalRoom, 
         incoming.commit()
         assert front_of(_lane_with_instances_of_part(room)).filed_to > FIRST_BYTE
         room.die()
-        assert _recovered(spool) == {3: StoreOutcome.STORED}
+        assert recovered(spool) == {3: StoreOutcome.STORED}
 
 
 def _lane_with_instances_of_part(room: JournalRoom) -> Path:
@@ -149,7 +145,7 @@ def test_an_instance_that_has_its_file_is_a_duplicate_and_another_content_a_conf
     room.die()
     spool.store(*instance(1))
     spool.store(*instance(2, pixels=b"other pixels"))
-    assert _recovered(spool) == {1: StoreOutcome.DUPLICATE, 2: StoreOutcome.CONFLICT, 3: StoreOutcome.STORED}
+    assert recovered(spool) == {1: StoreOutcome.DUPLICATE, 2: StoreOutcome.CONFLICT, 3: StoreOutcome.STORED}
     assert _contents(room) == sorted([part10(1), part10(2, b"other pixels"), part10(3)])
     assert [path.read_bytes() for path in spool.conflicts(KEY)] == [part10(2)]
 
@@ -180,7 +176,7 @@ def test_a_lane_that_cannot_be_read_does_not_keep_the_others(
             spool.journal.recover(told.append)
     assert len(told) == 1
     assert not spool.journal.is_filed
-    assert len(_recovered(spool)) == 1  # nothing of it was given up
+    assert len(recovered(spool)) == 1  # nothing of it was given up
     assert _contents(room) == sorted([part10(1), part10(2)])
 
 
@@ -216,7 +212,7 @@ def test_what_was_recovered_before_the_disk_was_full_is_not_told_again(
     with pytest.raises(SpoolFullError):
         spool.journal.recover(told.append)
     assert [one.instance.sop_instance_uid for one in told] == [uid(1)]
-    assert _recovered(spool) == {2: StoreOutcome.STORED, 3: StoreOutcome.STORED}
+    assert recovered(spool) == {2: StoreOutcome.STORED, 3: StoreOutcome.STORED}
 
 
 def test_descriptors_are_closed_whatever_a_lane_holds(room: JournalRoom, spool: Spool) -> None:

@@ -9,20 +9,14 @@ from dicom_listener.spool.journal import lane as lane_module
 from dicom_listener.spool.journal.lane import DamagedLaneError, Lane
 from dicom_listener.spool.journal.lane_format import FIRST_BYTE, LaneFront
 from dicom_listener.spool.journal.lanes import damaged_paths, lane_path, lane_paths
-from tests.unit.dicom_listener.journal_room import MIB, flip, front_of
+from tests.unit.dicom_listener.journal_room import MIB, flip, front_of, make_lanes, n_descriptors
 
 N_LANES = 3
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    for number in range(N_LANES):
-        Lane.make(lane_path(tmp_path, number), MIB)
-    return tmp_path
-
-
-def _n_descriptors() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
+    return make_lanes(tmp_path, N_LANES)
 
 
 def test_a_new_lane_is_whole_and_clean(folder: Path) -> None:
@@ -62,16 +56,16 @@ def test_a_disk_without_room_for_a_lane_keeps_nothing_of_it(tmp_path: Path, monk
         raise OSError(errno.ENOSPC, "full")
 
     monkeypatch.setattr(lane_module, "write_all", full)
-    before = _n_descriptors()
+    before = n_descriptors()
     with pytest.raises(OSError, match="full"):
         Lane.make(tmp_path / "lane-000", MIB)
     assert list(tmp_path.iterdir()) == []
-    assert _n_descriptors() == before
+    assert n_descriptors() == before
 
 
 def test_a_lane_is_held_by_one(folder: Path) -> None:
     path = lane_path(folder, 0)
-    before = _n_descriptors()
+    before = n_descriptors()
     first = Lane.claim(path)
     assert first is not None
     assert Lane.claim(path) is None
@@ -80,7 +74,7 @@ def test_a_lane_is_held_by_one(folder: Path) -> None:
     assert second is not None
     second.close()
     assert Lane.claim(folder / "lane-777") is None
-    assert _n_descriptors() == before
+    assert n_descriptors() == before
 
 
 @pytest.mark.parametrize("is_replaced", [False, True])
@@ -98,20 +92,20 @@ def test_a_lane_that_is_taken_away_while_it_is_claimed_is_not_written_to(
             Lane.make(path, MIB)
         flock(descriptor, operation)
 
-    before = _n_descriptors()
+    before = n_descriptors()
     monkeypatch.setattr(fcntl, "flock", take_away)
     assert Lane.claim(path) is None
-    assert _n_descriptors() == before
+    assert n_descriptors() == before
 
 
 def test_a_lane_without_a_front_is_damaged(folder: Path) -> None:
     path = lane_path(folder, 0)
-    before = _n_descriptors()
+    before = n_descriptors()
     path.write_bytes(bytes(MIB))
     with pytest.raises(DamagedLaneError, match="lane-000 is damaged"):
         Lane.claim(path)
     assert Lane.says_clean(path) is None
-    assert _n_descriptors() == before
+    assert n_descriptors() == before
 
 
 def test_marks_are_read_by_the_next_who_claims(folder: Path) -> None:

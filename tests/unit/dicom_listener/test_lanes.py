@@ -9,25 +9,19 @@ from dicom_listener.spool.journal.lane import Lane
 from dicom_listener.spool.journal.lane_format import FIRST_BYTE
 from dicom_listener.spool.journal.lanes import LANE_BYTES as FULL_LANE_BYTES
 from dicom_listener.spool.journal.lanes import Lanes, damaged_paths, lane_path, lane_paths
-from tests.unit.dicom_listener.journal_room import MIB, front_of
+from tests.unit.dicom_listener.journal_room import MIB, front_of, make_lanes, n_descriptors
 
 N_LANES = 3
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    for number in range(N_LANES):
-        Lane.make(lane_path(tmp_path, number), MIB)
-    return tmp_path
+    return make_lanes(tmp_path, N_LANES)
 
 
 @pytest.fixture
 def lanes(folder: Path) -> Lanes:
     return Lanes(folder, may_claim=lambda: True)
-
-
-def _n_descriptors() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def _take(lanes: Lanes, n_bytes: int = 1000) -> Lane:
@@ -90,9 +84,9 @@ def test_a_lane_of_a_process_that_ended_is_left_to_who_recovers_it(folder: Path)
         assert lane is not None
         lane.begin()
         lane.close()
-    before = _n_descriptors()
+    before = n_descriptors()
     assert Lanes(folder, may_claim=lambda: True).take(1) is None
-    assert _n_descriptors() == before
+    assert n_descriptors() == before
 
 
 def test_a_lane_that_is_filed_in_part_says_how_far(lanes: Lanes) -> None:
@@ -131,7 +125,7 @@ def test_a_faulty_lane_is_told_once_and_the_others_are_used(
 
     monkeypatch.setattr(Lane, "begin", fail)
     lane_path(folder, 2).write_bytes(b"")
-    before = _n_descriptors()
+    before = n_descriptors()
     lanes = Lanes(folder, may_claim=lambda: True)
     with caplog.at_level(logging.ERROR):
         assert _take(lanes).path == lane_path(folder, 0)
@@ -139,7 +133,7 @@ def test_a_faulty_lane_is_told_once_and_the_others_are_used(
         for _ in range(3):
             assert lanes.take(1) is None
     assert len(caplog.records) == 2
-    assert _n_descriptors() == before + 2  # those of the lane that is used
+    assert n_descriptors() == before + 2  # those of the lane that is used
 
 
 def test_where_the_lanes_cannot_be_listed_there_is_none(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -153,7 +147,7 @@ def test_where_the_lanes_cannot_be_listed_there_is_none(tmp_path: Path, caplog: 
 
 
 def test_a_disk_that_fails_at_the_mark_lets_the_lane_go(lanes: Lanes, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = _n_descriptors()
+    before = n_descriptors()
     lane = _take(lanes)
     lanes.give_back(lane)
 
@@ -165,7 +159,7 @@ def test_a_disk_that_fails_at_the_mark_lets_the_lane_go(lanes: Lanes, monkeypatc
         with pytest.raises(OSError, match="broken"):
             lanes.leave(lane)
     assert lanes.idle() == []
-    assert _n_descriptors() == before
+    assert n_descriptors() == before
     free = Lane.claim(lane.path)
     assert free is not None
     free.close()
