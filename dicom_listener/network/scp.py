@@ -228,7 +228,7 @@ class StorageScp:
         """A receiver has ended by itself."""
         self._service.spool.remove_drafts_of(process_id)
         if self._keeper is not None:
-            self._keeper.look()
+            self._service.spool.journal.recover(self._on_recovered)
 
     def file_all(self) -> None:
         """Wait until every instance that was acknowledged until now has its file in the spool.

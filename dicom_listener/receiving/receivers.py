@@ -41,8 +41,7 @@ _PAUSE_SECONDS = 1.0
 _SILENT_SECONDS = 10.0
 """After which one that says nothing is asked whether it is alive, and asked again."""
 _UNANSWERED = 3
-"""After how many questions it is ended. More than one: where everything was frozen for a while, as containers may be,
-the listener may wake first, and must not take the others for hung."""
+"""After how many questions it is ended: where everything was frozen for a while, the listener may wake first."""
 
 
 class _Receiver:
@@ -75,8 +74,8 @@ class Receivers:
         """Make receivers that do nothing before `start`.
 
         Args:
-            settings: what each is told.
-            count: how many, at least 1.
+            settings: what each of them is told.
+            count: at least 1.
             note: told of each durable instance with the tally of its association: before its sender is answered, or
                 later, if it went to the journal.
             tidy_up: called with the process id of one that has ended by itself: what it left half done is nobody's.
@@ -88,6 +87,8 @@ class Receivers:
         self._tidy_up = tidy_up
         self._numbers = itertools.count(1)
         self._receivers: list[_Receiver] = []
+        self._gone: list[_Receiver] = []
+        """Ended by themselves while they owed instances, until it was tidied up behind them."""
         self._keepers: list[threading.Thread] = []
         self._first: SimpleQueue[bool] = SimpleQueue()
         """Of each keeper at its start: whether its receiver is ready."""
@@ -158,7 +159,8 @@ class Receivers:
             return self._told.wait_for(lambda: not self._owes(tally), seconds)
 
     def _owes(self, tally: Tally) -> bool:
-        return any(one.tally is tally for receiver in self._receivers for one in receiver.owing.values())
+        owing = (one for receiver in (*self._receivers, *self._gone) for one in receiver.owing.values())
+        return any(one.tally is tally for one in owing)
 
     def file_all(self, seconds: float) -> bool:
         """Let every instance that was acknowledged until now get its file, and be noted; whether it is in time."""
@@ -180,13 +182,21 @@ class Receivers:
             if receiver is not None:
                 self._follow(receiver)
             self._first.put(False)  # counts if it never was ready
-            if self._stop.wait(_PAUSE_SECONDS):
-                return
-            try:
-                if receiver is not None and receiver.process_id is not None:
-                    self._tidy_up(receiver.process_id)
-            except ListenerError as error:
-                LOGGER.error("what a process left half done was not removed: %s", error)
+            self._stop.wait(_PAUSE_SECONDS)
+            if receiver is not None:
+                self._leave(receiver)
+
+    def _leave(self, receiver: _Receiver) -> None:
+        """Tidy up behind one that ended; who waits for what it owed waits no longer: it is told, or will be late."""
+        try:
+            if receiver.process_id is not None and not self._stop.is_set():
+                self._tidy_up(receiver.process_id)
+        except ListenerError as error:
+            LOGGER.error("what a process left half done is still there: %s", error)
+        with self._told:
+            if receiver in self._gone:
+                self._gone.remove(receiver)
+            self._told.notify_all()
 
     def _start_one(self) -> _Receiver | None:
         channel, theirs = Channel.pair()
@@ -219,8 +229,8 @@ class Receivers:
             self._receivers.remove(receiver)
             lost = list(receiver.held.items())
             receiver.held.clear()
-            receiver.owing.clear()
-            self._told.notify_all()
+            if receiver.owing:
+                self._gone.append(receiver)
             for one in receiver.filing:
                 one.set()
         for number, handed_over in lost:

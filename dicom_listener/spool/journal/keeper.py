@@ -61,10 +61,6 @@ class JournalKeeper:
             self._thread.join()
             self._thread = None
 
-    def look(self) -> None:
-        """A process has ended: look now."""
-        self._look.set()
-
     def _run(self) -> None:
         trouble = ""
         while not self._stop.is_set():

@@ -30,7 +30,7 @@ class Looks:
     def again(self) -> None:
         """Let it look now; returns when it has."""
         n_looks = self.n_looks
-        self.keeper.look()
+        self.keeper._look.set()
         self._wait(n_looks + 1)
 
     def _wait(self, n_looks: int) -> None:

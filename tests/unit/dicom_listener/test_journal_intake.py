@@ -132,3 +132,27 @@ def test_what_a_killed_receiver_left_in_the_journal_is_filed_and_told_while_the_
         assert stored.instance.path.exists()
         told.add(stored.instance.sop_instance_uid)
     wait_until(lambda: in_lanes(listener.spool.root) == set(), "the lane is clean")
+
+
+def test_the_line_of_an_association_waits_for_what_its_killed_receiver_left(
+    listener: Listener, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    told_by_then: list[int] = []
+
+    class Line(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if "association released" in record.getMessage():
+                told_by_then.append(listener.stored.qsize())
+
+    line = Line()
+    logging.getLogger("dicom_listener").addHandler(line)
+    try:
+        association = listener.associate()
+        sent = send_until_one_waits(association, listener.spool.root)
+        association.release()
+        kill_receiver(listener.scp)
+        wait_until(lambda: told_by_then, "the line was written")
+    finally:
+        logging.getLogger("dicom_listener").removeHandler(line)
+    assert told_by_then[0] >= len(sent)
