@@ -250,7 +250,10 @@ class Spool:
         """
         self._folder(key)  # refuses what is no key
         with disk_errors_in_words(self.root):
-            return self._purging.purge(key, only=only)
+            is_gone = self._purging.purge(key, only=only)
+        if is_gone:
+            self.journal.wipe()
+        return is_gone
 
     def _folder(self, key: str) -> Path:
         if not _KEY.fullmatch(key):

@@ -5,10 +5,11 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from dicom_listener.errors import in_short
+from dicom_listener.errors import SpoolError, in_short
 from dicom_listener.spool.files import disk_errors_in_words, sync_folder
 from dicom_listener.spool.journal.lane import UNFINISHED, Lane
 from dicom_listener.spool.journal.lanes import LANE_BYTES, lane_path, lane_paths
+from dicom_listener.spool.journal.wiping import Wiping, wipe_lanes
 
 LOGGER = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ class JournalKeeper:
         self._n_lanes = n_lanes
         self._may_make = may_make
         self._recover = recover
+        self._wiping = Wiping(folder)
         self._stop = threading.Event()
         self._look = threading.Event()
         self._thread: threading.Thread | None = None
@@ -54,12 +56,17 @@ class JournalKeeper:
         self._thread.start()
 
     def stop(self) -> None:
-        """End; waits for what is under way."""
+        """End; waits for what is under way, and leaves no image in a lane that nobody has."""
         if self._thread is not None:
             self._stop.set()
             self._look.set()
             self._thread.join()
             self._thread = None
+            try:
+                with self._errors:
+                    wipe_lanes(self._folder)
+            except SpoolError as error:
+                LOGGER.error("the journal of the spool still holds images: %s", error)
 
     def _run(self) -> None:
         trouble = ""
@@ -70,6 +77,7 @@ class JournalKeeper:
                     self._remove_unfinished()
                     self._remove_surplus()
                     self._make_missing()
+                    self._wiping.turn()
                 trouble = ""
             except Exception as error:  # noqa: BLE001 (last resort: it is tried again, nothing is lost)
                 text = in_short(error)

@@ -46,6 +46,8 @@ class Lane:
         self._front_descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
         self.end = FIRST_BYTE
         """Where the next instance begins, once the lane was begun anew."""
+        self.used_to = found.used_to if self.is_clean else self.capacity
+        """See `LaneFront`; whoever writes moves it on."""
 
     @classmethod
     def claim(cls, path: Path) -> Self | None:
@@ -77,9 +79,14 @@ class Lane:
 
         Looks at nothing but its front.
         """
+        front = Lane.front_of(path)
+        return None if front is None else front.filed_to >= path.stat().st_size
+
+    @staticmethod
+    def front_of(path: Path) -> LaneFront | None:
+        """What the front of a lane says, also where somebody has it; None: it is damaged. Raises OSError."""
         with path.open("rb", buffering=0) as file:
-            front = LaneFront.newest(file.read(FIRST_BYTE))
-            return None if front is None else front.filed_to >= os.fstat(file.fileno()).st_size
+            return LaneFront.newest(file.read(FIRST_BYTE))
 
     @staticmethod
     def make(path: Path, n_bytes: int) -> None:
@@ -137,12 +144,26 @@ class Lane:
 
     def mark_filed(self, filed_to: int) -> None:
         """Every instance before that byte has a file: it is not looked at again. Durable. Raises OSError."""
-        self._write_front(LaneFront(self.generation, self._front.sequence + 1, filed_to))
+        self._write_front(LaneFront(self.generation, self._front.sequence + 1, filed_to, self.used_to))
         os.fdatasync(self._front_descriptor)
 
     def mark_clean(self) -> None:
         """As `mark_filed`, for all of the lane."""
         self.mark_filed(self.capacity)
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether it is clean, and holds nothing of instances any more."""
+        return self.is_clean and self._front.used_to <= FIRST_BYTE
+
+    def wipe(self) -> None:
+        """Write zeros over what is left in a clean lane of instances that have files. Durable. Raises OSError."""
+        position = FIRST_BYTE
+        while position < self.used_to:
+            position += os.pwrite(self.descriptor, _PIECE[: self.used_to - position], position)
+        os.fdatasync(self.descriptor)
+        self.used_to = FIRST_BYTE
+        self.mark_clean()
 
     def set_aside(self) -> Path:
         """Keep it for people, under another name, which is returned. Raises OSError."""

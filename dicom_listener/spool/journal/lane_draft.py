@@ -75,6 +75,7 @@ class LaneDraft(BlockWriter):
         start_writeback(self.lane.descriptor, self._start + self._written, len(data))
 
     def _write_at(self, data: memoryview, offset: int) -> None:
+        self.lane.used_to = max(self.lane.used_to, self._start + offset + len(data))
         try:
             while data:
                 n_bytes = os.pwrite(self.lane.descriptor, data, self._start + offset)

@@ -22,7 +22,7 @@ FIRST_BYTE = 2 * BLOCK_BYTES
 GENERATION_BYTES = 16
 _SCANNED_BYTES = 1024 * 1024
 _FRONT_MAGIC, _TRAILER_MAGIC = b"SEGWLANE", b"SEGWTAIL"
-_FRONT = struct.Struct(f"<8s{GENERATION_BYTES}sQQ")
+_FRONT = struct.Struct(f"<8s{GENERATION_BYTES}sQQQ")
 _TRAILER = struct.Struct(f"<8s{GENERATION_BYTES}sQQQQ")
 _CHECKSUM = struct.Struct("<Q")
 
@@ -63,10 +63,12 @@ class LaneFront:
     """Of two fronts the one with the greater counts."""
     filed_to: int
     """Byte up to which every instance has its own file."""
+    used_to: int = FIRST_BYTE
+    """Byte up to which anything but zeros may stand, once every instance has a file; before that nobody knows."""
 
     def encode(self) -> bytes:
         """As one block, to be written at `offset`."""
-        return _sealed(_FRONT.pack(_FRONT_MAGIC, self.generation, self.sequence, self.filed_to))
+        return _sealed(_FRONT.pack(_FRONT_MAGIC, self.generation, self.sequence, self.filed_to, self.used_to))
 
     @property
     def offset(self) -> int:

@@ -15,6 +15,7 @@ from dicom_listener.spool.journal.lane import Lane
 from dicom_listener.spool.journal.lanes import LANE_BYTES, damaged_paths, lane_paths
 from dicom_listener.spool.journal.recovery import recover_lanes
 from dicom_listener.spool.journal.to_file import Filing
+from dicom_listener.spool.journal.wiping import wipe_lanes
 from dicom_listener.stored import StoredInstance
 
 FOLDER = ".journal"
@@ -114,6 +115,15 @@ class SpoolJournal:
         """
         with self._recovering:
             recover_lanes(self._root, self._folder, self._filing, on_filed)
+
+    def wipe(self) -> None:
+        """Leave nothing of instances in lanes that are filed and that nobody has.
+
+        Raises:
+            SpoolError: the disk failed.
+        """
+        with disk_errors_in_words(self._root):
+            wipe_lanes(self._folder)
 
     def _size(self) -> int:
         return len(lane_paths(self._folder)) * LANE_BYTES

@@ -152,7 +152,7 @@ def test_the_line_of_an_association_waits_for_what_its_killed_receiver_left(
         sent = send_until_one_waits(association, listener.spool.root)
         association.release()
         kill_receiver(listener.scp)
-        wait_until(lambda: told_by_then, "the line was written")
+        wait_until(lambda: bool(told_by_then), "the line was written")
     finally:
         logging.getLogger("dicom_listener").removeHandler(line)
     assert told_by_then[0] >= len(sent)
