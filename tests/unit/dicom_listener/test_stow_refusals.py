@@ -87,7 +87,7 @@ def test_a_full_spool_asks_to_come_again_before_the_body_is_read(pushers: Callab
 
 def test_a_spool_that_fills_up_meanwhile_is_told_by_instance(pusher: Pusher, monkeypatch: pytest.MonkeyPatch) -> None:
     refusals = iter([None, None, "full", "full"])
-    monkeypatch.setattr(pusher.spool, "_refusal", lambda _share, _free: next(refusals))
+    monkeypatch.setattr(pusher.spool._room, "_refusal", lambda _share, _free: next(refusals))
     response = pusher.post(multipart(part10(1), part10(2), part10(3)))
 
     assert response.status_code == 202
@@ -97,7 +97,7 @@ def test_a_spool_that_fills_up_meanwhile_is_told_by_instance(pusher: Pusher, mon
 
 def test_only_ours_failing_asks_to_come_again(pusher: Pusher, monkeypatch: pytest.MonkeyPatch) -> None:
     refusals = iter([None, "full"])
-    monkeypatch.setattr(pusher.spool, "_refusal", lambda _share, _free: next(refusals))
+    monkeypatch.setattr(pusher.spool._room, "_refusal", lambda _share, _free: next(refusals))
     response = pusher.post(multipart(part10(1)))
 
     assert (response.status_code, reasons(response)) == (503, [0xA700])

@@ -21,13 +21,19 @@ def load(folder: Path, text: str) -> SiteSettings:
 
 
 def test_defaults_of_the_settings_are_those_of_the_listener(tmp_path: Path) -> None:
-    # a process starts others only where a site's settings say so: whoever makes a listener in Python asks for them
-    assert make_scp_settings(load(tmp_path, "")) == ScpSettings(serve_without_tls=False, receivers=4)
+    # a process starts others, and writes a journal, only where a site's settings say so: whoever makes a listener in
+    # Python asks for them
+    assert make_scp_settings(load(tmp_path, "")) == ScpSettings(
+        serve_without_tls=False, receivers=4, journal_bytes=512 * 1024**2, journal_seconds=5.0
+    )
 
 
 def test_everything_of_the_network_reaches_the_listener(tmp_path: Path) -> None:
     text = """
+[spool]
+journal_bytes = 100000000
 [listener]
+quiet_seconds = 6
 ae_title = "A"
 storage_classes = ["MRImageStorage", "1.2.840.10008.5.1.4.1.1.2", "CTImageStorage"]
 only_known_peers = true
@@ -61,6 +67,8 @@ profile = "modified"
         only_known_peers=True,
         maximum_associations=8,
         receivers=3,
+        journal_bytes=100_000_000,
+        journal_seconds=1.0,
         maximum_associations_per_peer=3,
         first_pdu_seconds=5,
         idle_seconds=20,
