@@ -1,5 +1,6 @@
 """Orthanc asks the listener for storage commitment and takes the report on an association of its own."""
 
+import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,7 @@ def test_orthanc_is_told_what_is_durable_and_what_is_not(
 def test_orthanc_that_hangs_is_told_when_it_goes_on(
     make: Callable[..., CommittingListener], orthanc: Orthanc, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.WARNING, "dicom_listener")  # a test before may have left it higher
     listener = make(answer_seconds=0.5)
     listener.scp.start()
     sent = _fill(orthanc, tmp_path)
