@@ -20,7 +20,7 @@ from dicom_listener.spool.journal.lane_format import (
 
 UNFINISHED = ".new"
 """Behind the name of a lane that is being made."""
-_DAMAGED = "damaged-"
+DAMAGED = "damaged-"
 """Before the name of a lane that is kept for people: what was acknowledged may be saved from it."""
 _PIECE = bytes(1024 * 1024)
 
@@ -183,6 +183,6 @@ class Lane:
 
 def set_aside(path: Path, suffix: str) -> Path:
     """Keep a damaged lane for people, under another name, which is returned. Raises OSError."""
-    kept = path.with_name(f"{_DAMAGED}{path.name}-{suffix}")
+    kept = path.with_name(f"{DAMAGED}{path.name}-{suffix}")
     path.rename(kept)
     return kept

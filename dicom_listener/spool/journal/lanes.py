@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dicom_listener.errors import SpoolError
-from dicom_listener.spool.journal.lane import Lane
+from dicom_listener.spool.journal.lane import DAMAGED, Lane
 
 LOGGER = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ def lane_paths(folder: Path) -> list[Path]:
 
 def damaged_paths(folder: Path) -> list[Path]:
     """The lanes that were set aside, sorted; none where there is no journal. Raises OSError."""
-    return sorted(folder.glob(f"damaged-{_PREFIX}*"))
+    return sorted(folder.glob(f"{DAMAGED}{_PREFIX}*"))
 
 
 @dataclass(slots=True, eq=False)

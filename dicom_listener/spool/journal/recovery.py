@@ -45,7 +45,8 @@ def _recover_path(path: Path, filing: Filing, on_filed: Callable[[StoredInstance
     try:
         lane = Lane.claim(path)
     except DamagedLaneError as error:
-        LOGGER.error("%s; what was acknowledged may be saved from it, it is kept as %s", error, _kept(path))
+        kept = set_aside(path, os.urandom(8).hex())
+        LOGGER.error("%s; what was acknowledged may be saved from it, it is kept as %s", error, kept)
         return
     if lane is None:
         return
@@ -54,10 +55,6 @@ def _recover_path(path: Path, filing: Filing, on_filed: Callable[[StoredInstance
             _recover(lane, filing, on_filed)
     finally:
         lane.close()
-
-
-def _kept(path: Path) -> Path:
-    return set_aside(path, os.urandom(8).hex())
 
 
 def _recover(lane: Lane, filing: Filing, on_filed: Callable[[StoredInstance], None]) -> None:

@@ -39,8 +39,7 @@ def wipe_lanes(folder: Path, is_due: Callable[[Path, LaneFront], bool] = lambda 
     for path in lane_paths(folder):
         with suppress(FileNotFoundError, DamagedLaneError):
             front = Lane.front_of(path)
-            is_clean = front is not None and front.filed_to >= path.stat().st_size
-            if front is not None and is_clean and front.used_to > FIRST_BYTE and is_due(path, front):
+            if front is not None and front.used_to > FIRST_BYTE and is_due(path, front):
                 _wipe(path)
 
 
@@ -48,7 +47,7 @@ def _wipe(path: Path) -> None:
     lane = Lane.claim(path)
     if lane is not None:
         try:
-            if lane.is_clean:
+            if lane.is_clean and not lane.is_blank:  # it may have been used, or wiped, since its front was looked at
                 lane.wipe()
         finally:
             lane.close()
