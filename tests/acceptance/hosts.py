@@ -76,6 +76,12 @@ class Host:
         """SIGTERM; returns the exit status."""
         return self.process.stop(timeout=60)
 
+    def kill(self) -> None:
+        """SIGKILL to all its processes; returns once none of them holds a port or a lock any more."""
+        if self.process.is_running:
+            self.process.kill()
+        wait_until(lambda: not self.members(), "all its processes are gone")
+
     def log(self) -> str:
         """Everything that its processes printed, over all starts."""
         return "\n".join(process.output() for process in self._processes)
@@ -85,9 +91,8 @@ class Host:
         found = {}
         for entry in Path("/proc").glob("[0-9]*"):
             with suppress(OSError):  # it ended meanwhile
-                command = (entry / "cmdline").read_text()  # empty once it is dead, though nobody may have waited for it
-                if command and os.getpgid(int(entry.name)) == self._leader:
-                    found[int(entry.name)] = command.replace("\0", " ")
+                if os.getpgid(int(entry.name)) == self._leader and not _is_dead(entry):
+                    found[int(entry.name)] = (entry / "cmdline").read_text().replace("\0", " ")
         return found
 
     def wait(self, condition: Callable[[], bool], what: str, *, timeout: float = SERIES_TIMEOUT_S) -> None:
@@ -109,6 +114,16 @@ class Host:
     def wait_for_log(self, text: str, *, timeout: float = SERIES_TIMEOUT_S) -> None:
         """Wait until the process that runs now has logged something."""
         self.wait(lambda: text in self.process.output(), f"it logs {text!r}", timeout=timeout)
+
+
+def _is_dead(entry: Path) -> bool:
+    """Whether nobody but its parent, which has to wait for it, needs a process in /proc any more. Raises OSError.
+
+    One that was killed keeps its ports until the last of its threads is back from the disk, though it has no command
+    line any more.
+    """
+    state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
+    return state in {"Z", "X"} and len(list((entry / "task").iterdir())) == 1
 
 
 class Site(Host):

@@ -14,7 +14,6 @@ from tests.acceptance.topics import Event, read_topic
 from tests.peers.dcmtk import Dcmtk
 from tests.peers.kafka import KafkaBroker
 from tests.peers.orthanc import Orthanc
-from tests.peers.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -51,9 +50,7 @@ class Scene:
 
     def kill_in(self, state: str) -> None:
         """Kill all processes of the site, if that was not done yet; then its state says where it was."""
-        if self.site.process.is_running:
-            self.site.process.kill()
-        wait_until(lambda: not self.site.members(), "all its processes are gone")
+        self.site.kill()
         (series,) = self.site.status()["series"]
         assert series["state"] == state, self.site.log()[-2000:]
 
@@ -126,7 +123,7 @@ def test_receiving(make_scene: Callable[..., Scene]) -> None:
     scene = make_scene("receiving", listener__quiet_seconds=15.0)
     half = SLICES // 2
     scene.send(scene.files[:half])
-    scene.site.process.kill()  # at once: what was acknowledged is on disk, whatever the state knows of it
+    scene.site.kill()  # at once: what was acknowledged is on disk, whatever the state knows of it
     scene.site.start()
     scene.send(scene.files[half:])
     scene.finish()
@@ -169,7 +166,7 @@ def test_segmented_but_not_yet_noted(make_scene: Callable[..., Scene], slow_mode
     with scene.site.locked_state():
         scene.site.wait(lambda: bool(list(results.rglob("preview.png"))), "the results are written")
         # the site cannot note that they are
-        scene.site.process.kill()
+        scene.site.kill()
     (seg,) = results.rglob("seg.dcm")
     first = seg.read_bytes()
     scene.kill_in("segmenting")
@@ -185,7 +182,7 @@ def test_delivering(make_scene: Callable[..., Scene], hanging_orthanc: Orthanc) 
         hanging_orthanc.resume()
         scene.site.wait(lambda: len(hanging_orthanc.series("SEG")) == 1, "the PACS has the SEG")
         # the site cannot note that it does
-        scene.site.process.kill()
+        scene.site.kill()
     scene.kill_in("delivering")
     scene.finish()
 
@@ -198,6 +195,6 @@ def test_publishing(make_scene: Callable[..., Scene], hanging_broker: KafkaBroke
         hanging_broker.resume()
         scene.site.wait(lambda: len(scene.published()) == 1, "the record is in the topic")
         # the site cannot note that it is
-        scene.site.process.kill()
+        scene.site.kill()
     scene.kill_in("delivering")
     assert len(scene.finish()) == 2

@@ -37,7 +37,7 @@ def test_one_worker_of_two_dies_and_the_other_finishes(
     first.wait_for_log('"ready": "work"')
     assert dcmtk.send(*write_series(1), port=site.port).returncode == 0
     first.wait_for_log("attempt 1 begins")
-    first.process.kill()
+    first.kill()
     assert site.status()["counts"] == {"segmenting": 1}
 
     second.launch()

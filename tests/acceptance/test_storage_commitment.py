@@ -39,7 +39,7 @@ def test_a_pacs_is_told_what_is_durable_before_and_after_a_kill(
         answer = _answer(orthanc, orthanc.request_commitment(instances, called="SEGWATCH", port=site.port))
         assert (answer["Status"], len(answer["Success"])) == ("Success", SLICES)
         listener.wait_for_log("storage commitment report confirmed")
-        listener.process.kill()
+        listener.kill()
         listener.launch().wait_for_port(site.port, timeout=START_TIMEOUT_S)
     assert listener.stop() == 0
     assert TRACEBACK not in listener.log()

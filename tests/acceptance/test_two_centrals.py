@@ -82,7 +82,7 @@ def test_what_one_of_them_leaves_the_other_takes_over(
     publish(own_broker, FIRST, THEN)
     read = "SELECT count(*) FROM central_records"
     wait_until(lambda: count(store, read) > len(SITES) * (FIRST + THEN // 4), "a part was read", timeout=60)
-    killed.process.kill()
+    killed.kill()
     total = len(SITES) * (FIRST + THEN)
     wait_until(
         lambda: (

@@ -8,10 +8,12 @@ means durable as far as the disk keeps its own promise. `strace` writes down bot
 import hashlib
 import re
 import shutil
+import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from dicom_listener.spool.journal.lanes import LANE_BYTES
 from tests.peers.missing import missing_peer
 from tests.survival import wire
 
@@ -23,6 +25,8 @@ _LINE = re.compile(r"(?P<pid>\d+) +(?:<\.\.\. (?P<resumed>\w+) resumed>|(?P<name
 _STRING = re.compile(r'[<"]((?:\\x[0-9a-f]{2})*)[>"]')
 _LANE = re.compile(r"\.journal/lane-\d{3}")
 _LANE_IN_MAKING = ".new"
+_FRONT = struct.Struct("<8s16sQQ")
+"""The begin of what stands at the front of a lane: magic, generation, sequence, and up to where all have files."""
 _UID_IN_META = re.compile(rb"\x02\x00\x03\x00UI..([0-9.]+)", re.DOTALL)
 _NO_SUCCESS, _WRITES = -1, {"write", "writev", "pwrite64", "pwritev"}
 
@@ -72,10 +76,16 @@ def _call(thread: str, name: str, arguments: str, end: str) -> Call:
     return Call(name, strings, int(result[1] or result[2]) if result else _NO_SUCCESS, thread)
 
 
+def is_lane(path: str, spool: Path) -> bool:
+    """Whether that is a lane of the spool's intake journal."""
+    return _LANE.fullmatch(path.removeprefix(f"{spool}/")) is not None
+
+
 class LaneOrder:
     """Follows what is written to the lanes of the intake journal, of which each has one writer at a time.
 
-    An instance is durable there once the thread that wrote all of it, its trailer last, has synced the lane.
+    An instance is durable there once the thread that wrote all of it, its trailer last, has synced the lane. Once a
+    lane says that every instance in it has a file, nothing but zeros is written over them, until the next one.
     """
 
     def __init__(self) -> None:
@@ -83,16 +93,30 @@ class LaneOrder:
         self.checked = 0
         """Responses of Success for instances in lanes."""
         self._begun: dict[str, _Record] = {}
+        self._held: dict[str, set[str]] = {}
+        """Instances that were acknowledged as soon as they were in a lane, by lane."""
 
-    def wrote(self, lane: str, content: bytes, thread: str) -> None:
-        """Something was written to a lane."""
+    def wrote(self, lane: str, content: bytes, thread: str) -> set[str]:
+        """Something was written to a lane; gives the acknowledged instances that it says have files from now on."""
         if content.startswith(b"SEGWLANE"):
-            return  # what in it still counts; has no instance waiting
+            *_, filed_to = _FRONT.unpack_from(content)
+            if filed_to < LANE_BYTES:
+                return set()
+            self._begun.pop(lane, None)
+            return self._held.pop(lane, set())
+        self._wrote_content(lane, content, thread)
+        return set()
+
+    def _wrote_content(self, lane: str, content: bytes, thread: str) -> None:
         found = _UID_IN_META.search(content) if content[128:132] == b"DICM" else None
         if found is not None:
             self._begun[lane] = _Record(found[1].rstrip(b"\0").decode(), thread)
             return
-        record = self._begun[lane]
+        record = self._begun.get(lane)
+        if record is None:
+            if content.strip(b"\0"):
+                self.violations.append("something else than zeros was written to a lane at rest")
+            return
         record.is_synced = False
         if record.is_acknowledged:
             self.violations.append("acknowledged before all of it was written to its lane")
@@ -105,9 +129,10 @@ class LaneOrder:
 
     def acknowledged(self, uid: str) -> bool:
         """An instance is acknowledged; whether it was in a lane."""
-        for record in self._begun.values():
+        for lane, record in self._begun.items():
             if record.uid == uid and not record.is_acknowledged:
                 record.is_acknowledged = True
+                self._held.setdefault(lane, set()).add(uid)
                 self.checked += 1
                 if not record.is_synced:
                     self.violations.append("acknowledged before its lane was synced")
@@ -146,9 +171,10 @@ class OrderCheck:
         failed = call.result < 0
         if call.name.startswith("send"):
             self._sent(call.strings[-1] if call.strings else b"")
-        elif paths and _LANE.fullmatch(paths[0].removeprefix(f"{self.spool}/")):
+        elif paths and is_lane(paths[0], self.spool):
             if call.name in _WRITES and not failed:
-                self.lanes.wrote(paths[0], call.strings[1], call.thread)
+                for uid in self.lanes.wrote(paths[0], call.strings[1], call.thread):
+                    self._check_file(uid, "taken out of the journal")
             elif call.name in {"fdatasync", "fsync"} and not failed:
                 self.lanes.synced(paths[0], call.thread)
         elif call.name in _WRITES and not failed and paths and paths[0].startswith(f"{self.spool}/"):
@@ -173,20 +199,22 @@ class OrderCheck:
         if uid is None:
             return
         self.checked += 1
-        if self.lanes.acknowledged(uid):
-            return
+        if not self.lanes.acknowledged(uid):
+            self._check_file(uid, "acknowledged")
+
+    def _check_file(self, uid: str, what: str) -> None:
         name = hashlib.sha256(uid.encode()).hexdigest()
         finals = [one for one in self._source if PurePosixPath(one).name.startswith(name)]
         if not finals:
-            self.violations.append("acknowledged, but no file had its name")
+            self.violations.append(f"{what}, but no file had its name")
         for final in finals:
             if self._source[final] in self._unsynced:
-                self.violations.append("acknowledged before its data were synced")
+                self.violations.append(f"{what} before its data were synced")
         for loose in self._loose_names:
             if PurePosixPath(loose).name.startswith(name):
-                self.violations.append("acknowledged before the folder of its name was synced")
+                self.violations.append(f"{what} before the folder of its name was synced")
             elif any(PurePosixPath(loose) in PurePosixPath(final).parents for final in finals):
-                self.violations.append("acknowledged before the folder of its series was durable")
+                self.violations.append(f"{what} before the folder of its series was durable")
 
 
 @dataclass
@@ -208,6 +236,8 @@ class WritebackCheck:
         if not path.startswith(f"{self.spool}/") or path.endswith(_LANE_IN_MAKING):
             return
         if call.name in _WRITES and call.result > 0:
+            if self._is_no_instance(path, call):
+                return
             self._bytes[path] = self._bytes.get(path, 0) + call.result
             if path in self._begun:
                 self._early.add(path)
@@ -219,6 +249,10 @@ class WritebackCheck:
                 self.late.append(path)
             self._begun.discard(path)
             self._early.discard(path)
+
+    def _is_no_instance(self, path: str, call: Call) -> bool:
+        """Whether it is the front of a lane, or zeros over what has files: nobody waits for those."""
+        return is_lane(path, self.spool) and path not in self._bytes and call.strings[1][128:132] != b"DICM"
 
 
 def acknowledged_uid(sent: bytes) -> str | None:

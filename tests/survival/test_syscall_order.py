@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from dicom_listener.spool.journal.lane_format import FIRST_BYTE, LaneFront
+from dicom_listener.spool.journal.lanes import LANE_BYTES
 from tests.survival import wire
 from tests.survival.listener import INTAKES, AttackedListener, wait_until_filed
 from tests.survival.peer import associated
@@ -97,8 +99,14 @@ _META = bytes(128) + b"DICM\2\0\3\0UI\x08\0" + UID.encode() + b"\0"
 _WRITTEN = Call("pwrite64", (LANE, _META), 4096, "7")
 _TRAILER = Call("pwrite64", (LANE, b"SEGWTAIL"), 4096, "7")
 _SYNCED = Call("fdatasync", (LANE,), 0, "7")
-_MARKED = (Call("pwrite64", (LANE, b"SEGWLANE"), 4096, "9"), Call("fdatasync", (LANE,), 0, "9"))
+_MARKED = (
+    Call("pwrite64", (LANE, LaneFront(bytes(16), 1, FIRST_BYTE).encode()), 4096, "9"),
+    Call("fdatasync", (LANE,), 0, "9"),
+)
+_CLEAN = Call("pwrite64", (LANE, LaneFront(bytes(16), 2, LANE_BYTES).encode()), 4096, "9")
 _ANSWER = GOOD[-1]
+_FILED = GOOD[:-1]
+_WIPED = Call("pwrite64", (LANE, bytes(400)), 1_000_000, "8")
 
 
 @pytest.mark.parametrize(
@@ -113,10 +121,17 @@ _ANSWER = GOOD[-1]
         ((_WRITTEN, _TRAILER, *_MARKED, _ANSWER), 1),
         ((_WRITTEN, _TRAILER, _SYNCED, _ANSWER, _WRITTEN, _TRAILER, _ANSWER), 1),
         ((_WRITTEN, _TRAILER, _SYNCED, _ANSWER, _ANSWER), 1),
+        ((_WRITTEN, _TRAILER, _SYNCED, _ANSWER, *_FILED, _CLEAN, _WIPED, _WRITTEN, _TRAILER, _SYNCED, _ANSWER), 0),
+        ((_WRITTEN, _TRAILER, _SYNCED, *_FILED, _CLEAN, _WIPED, _ANSWER), 0),
+        ((_WRITTEN, _TRAILER, _SYNCED, _ANSWER, *_FILED, _CLEAN, _TRAILER), 1),
+        ((_WRITTEN, _TRAILER, _SYNCED, _ANSWER, _CLEAN), 1),
+        ((_WRITTEN, _TRAILER, _SYNCED, _ANSWER, *_FILED[:-1], _CLEAN, _FILED[-1]), 1),
+        ((_WRITTEN, _TRAILER, _SYNCED, _ANSWER, _WIPED), 1),
     ],
     ids=[
         "right", "right again", "synced too late", "fdatasync failed", "trailer after it", "trailer after the answer",
-        "synced by another", "synced the time before", "nowhere",
+        "synced by another", "synced the time before", "nowhere", "wiped", "filed before the answer",
+        "written to at rest", "taken out without a file", "taken out before its file is durable", "wiped too early",
     ],
 )  # fmt: skip
 def test_the_check_finds_what_is_wrong_in_a_lane(calls: tuple[Call, ...], violations: int) -> None:
@@ -127,6 +142,7 @@ def test_the_check_finds_what_is_wrong_in_a_lane(calls: tuple[Call, ...], violat
 _PIECE = Call("write", (b"/spool/.incoming/a", b"data"), LONG_BYTES)
 _BEGIN = Call("sync_file_range", (b"/spool/.incoming/a",), 0)
 _SYNC = Call("fdatasync", (b"/spool/.incoming/a",), 0)
+_LONG_IN_LANE = Call("pwrite64", (LANE, _META), LONG_BYTES)
 
 
 @pytest.mark.parametrize(
@@ -138,8 +154,10 @@ _SYNC = Call("fdatasync", (b"/spool/.incoming/a",), 0)
         ((_PIECE, _PIECE, _SYNC), 1, 1),
         ((_PIECE, Call("sync_file_range", _BEGIN.strings, -1), _PIECE, _SYNC), 1, 1),
         ((_PIECE, _SYNC), 0, 0),
+        ((_LONG_IN_LANE, _LONG_IN_LANE, _SYNCED), 1, 1),
+        ((_CLEAN, _WIPED, _SYNCED), 0, 0),
     ],
-    ids=["in time", "when all was written", "after the sync", "never", "failed", "not long"],
+    ids=["in time", "when all was written", "after the sync", "never", "failed", "not long", "in a lane", "wiped"],
 )
 def test_the_check_finds_long_files_whose_writing_began_late(calls: tuple[Call, ...], checked: int, late: int) -> None:
     check = WritebackCheck(SPOOL)
