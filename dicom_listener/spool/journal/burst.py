@@ -19,9 +19,11 @@ class Burst:
     def takes(self, now: float) -> bool:
         """An instance begins; whether it is of a burst that may go to the journal.
 
-        What goes on for longer is no burst: each of its instances would be written twice while others wait.
+        What goes on for longer is no burst: each of its instances would be written twice while others wait. A pause
+        that would end a burst does not end that: a disk with too much to do makes such pauses itself.
         """
-        if now - self._latest > self._quiet:
+        lasts = self._latest >= self._ends_at
+        if now - self._latest > (self._longest if lasts else self._quiet):
             self._ends_at = now + self._longest
         self._latest = now
         return now < self._ends_at

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from dicom_listener.errors import SpoolError, in_short
+from dicom_listener.errors import SpoolError, SpoolFullError, in_short
 from dicom_listener.spool.files import disk_errors_in_words
 from dicom_listener.spool.incoming import Slot
 from dicom_listener.spool.journal.burst import Burst
@@ -58,7 +58,7 @@ class Filer:
         self._unfiled: deque[Unfiled] = deque()
         self._hurried: list[Callable[[], None]] = []
         self._trouble = ""
-        """What was told last of what failed; empty once something was filed."""
+        """What was told last of what failed; empty once nothing waits."""
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
 
@@ -101,7 +101,8 @@ class Filer:
             except Exception as error:  # noqa: BLE001 (last resort: it is tried again, nothing is lost)
                 self._put_off(hurried, error)
             else:
-                self._trouble = ""
+                if not self._unfiled:
+                    self._trouble = ""
                 for on_filed in hurried:
                     on_filed()
 
@@ -133,21 +134,41 @@ class Filer:
                 self._changed.wait(due_at - now)
 
     def _file(self, batch: list[Unfiled]) -> None:
-        """File a batch, the longest waiting first; what was filed is no longer in the queue when this raises."""
-        counts: dict[Lane, int] = {}
-        filed_to: dict[Lane, int] = {}
+        """File a batch, the longest waiting first; what was filed is no longer in the queue when this raises.
+
+        One that cannot be filed goes behind all others: they are of other patients. Where the disk is full, all wait.
+        """
+        failed: SpoolError | None = None
+        filed: dict[Lane, list[Unfiled]] = {}
         try:
             for one in batch:
                 try:
-                    one.on_filed(self._filing.file(one.lane, one.trailer, (one.request, one.slot)))
-                except DamagedRecordError as error:
-                    LOGGER.error("an acknowledged instance cannot be read any more, its lane is kept: %s", error)
-                    self._lanes.set_aside(one.lane)
+                    self._file_one(one)
+                except SpoolFullError:
+                    raise
+                except SpoolError as error:
+                    failed = failed or error
+                    self._unfiled.append(one)
+                else:
+                    filed.setdefault(one.lane, []).append(one)
                 self._unfiled.popleft()
-                counts[one.lane] = counts.get(one.lane, 0) + 1
-                filed_to[one.lane] = one.trailer.end
         finally:
-            for lane, count in counts.items():
-                self._lanes.filed(lane, count)
-            for lane, end in filed_to.items():
-                self._lanes.mark_filed(lane, end)
+            for lane, those in filed.items():
+                self._lanes.filed(lane, len(those))
+            for lane, those in filed.items():
+                self._lanes.mark_filed(lane, self._filed_to(lane, max(one.trailer.end for one in those)))
+        if failed is not None:
+            raise failed
+
+    def _filed_to(self, lane: Lane, end: int) -> int:
+        """Up to where everything in a lane has a file, when what was filed last ends at `end`."""
+        with self._changed:
+            return min([end, *(one.trailer.start for one in self._unfiled if one.lane is lane)])
+
+    def _file_one(self, one: Unfiled) -> None:
+        try:
+            with self._errors:
+                one.on_filed(self._filing.file(one.lane, one.trailer, (one.request, one.slot)))
+        except DamagedRecordError as error:
+            LOGGER.error("an acknowledged instance cannot be read any more, its lane is kept: %s", error)
+            self._lanes.set_aside(one.lane)

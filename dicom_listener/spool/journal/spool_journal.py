@@ -13,7 +13,7 @@ from dicom_listener.spool.journal.journal import Journal
 from dicom_listener.spool.journal.keeper import JournalKeeper
 from dicom_listener.spool.journal.lane import Lane
 from dicom_listener.spool.journal.lanes import LANE_BYTES, damaged_paths, lane_paths
-from dicom_listener.spool.journal.recovery import recover_lanes
+from dicom_listener.spool.journal.recovery import Recovery
 from dicom_listener.spool.journal.to_file import Filing
 from dicom_listener.spool.journal.wiping import wipe_lanes
 from dicom_listener.stored import StoredInstance
@@ -46,6 +46,7 @@ class SpoolJournal:
         self._folder = root / FOLDER
         self._filing = filing
         self._room = room
+        self._recovery = Recovery(root, self._folder, filing)
         self._recovering = threading.Lock()
 
     @property
@@ -114,7 +115,7 @@ class SpoolJournal:
             SpoolError: the disk failed.
         """
         with self._recovering:
-            recover_lanes(self._root, self._folder, self._filing, on_filed)
+            self._recovery.recover(on_filed)
 
     def wipe(self) -> None:
         """Leave nothing of instances in lanes that are filed and that nobody has.

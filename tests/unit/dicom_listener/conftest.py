@@ -12,7 +12,9 @@ from pynetdicom.transport import AssociationSocket
 from dicom_listener.network.scp import ScpSettings
 from dicom_listener.receiving import receivers
 from dicom_listener.receiving.starter import ReceiverStarter
+from dicom_listener.spool.journal import burst, filer
 from dicom_listener.stow.settings import StowLimits
+from tests.unit.dicom_listener.journal_room import JournalRoom
 from tests.unit.dicom_listener.listening import INTAKES, Listener
 from tests.unit.dicom_listener.stow_pushing import Pusher
 from tests.unit.dicom_listener.stow_running import Running
@@ -131,3 +133,11 @@ def servers(tmp_path: Path) -> Iterator[Callable[..., Running]]:
     yield make
     for one in made:
         one.server.stop()
+
+
+@pytest.fixture
+def room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> JournalRoom:
+    """A spool with lanes, in which nothing is filed until `file_all`."""
+    monkeypatch.setattr(burst, "QUIET_SECONDS", 3600.0)
+    monkeypatch.setattr(filer, "TROUBLE_SECONDS", 0.01)
+    return JournalRoom(tmp_path / "spool")

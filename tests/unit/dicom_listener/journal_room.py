@@ -44,10 +44,15 @@ class JournalRoom:
         return lane_paths(self.folder)
 
     def store(
-        self, number: int = 1, pixels: bytes = b"\1\2" * 8, *, on_filed: Callable[[StoredInstance], None] | None = None
+        self,
+        number: int = 1,
+        pixels: bytes = b"\1\2" * 8,
+        *,
+        series: str = SERIES,
+        on_filed: Callable[[StoredInstance], None] | None = None,
     ) -> None:
         """Receive an instance into a lane: it is durable, and has no file."""
-        request, data_set = instance(number, pixels=pixels)
+        request, data_set = instance(number, series=series, pixels=pixels)
         incoming = self.journal.receive(request, on_filed or self.told.append)
         assert incoming is not None
         with incoming:
@@ -67,6 +72,10 @@ class JournalRoom:
         filed = threading.Event()
         self.journal.file_all(filed.set)
         assert filed.wait(LONG)
+
+    def told_numbers(self) -> list[int]:
+        """The numbers of the instances that it was told of, in that order."""
+        return [int(one.instance.sop_instance_uid.rsplit(".", 1)[1]) for one in self.told]
 
     def die(self) -> None:
         """Let go of the lanes as the kernel does for a process that was killed; nothing may be filed meanwhile."""

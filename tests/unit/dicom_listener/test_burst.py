@@ -6,18 +6,21 @@ from hypothesis import strategies as st
 from dicom_listener.spool.journal.burst import QUIET_SECONDS, Burst
 
 LONGEST = 2.0
-GAPS = st.lists(st.floats(0.0, 1.0), min_size=1, max_size=60)
+GAPS = st.lists(st.floats(0.0, 1.0) | st.floats(0.0, 3.0), min_size=1, max_size=60)
 
 
 @given(GAPS)
 def test_a_burst_is_taken_from_its_first_instance_on_for_so_long(gaps: list[float]) -> None:
-    burst, now, began, latest = Burst(LONGEST), 1000.0, 0.0, 0.0
+    burst, now, began, pause = Burst(LONGEST), 1000.0, 0.0, QUIET_SECONDS
+    latest = 0.0
     for gap in gaps:
         now += gap
-        if now - latest > QUIET_SECONDS:
+        if now - latest > pause:
             began = now
         latest = now
-        assert burst.takes(now) == (now - began < LONGEST)
+        is_taken = now - began < LONGEST
+        assert burst.takes(now) == is_taken
+        pause = QUIET_SECONDS if is_taken else LONGEST
 
 
 @given(GAPS, st.floats(0.0, 5.0))
@@ -38,7 +41,16 @@ def test_without_room_the_rest_of_a_burst_is_not_taken() -> None:
     assert burst.takes(0.0)
     burst.exhaust()
     assert not burst.takes(0.1)
-    assert burst.takes(0.1 + QUIET_SECONDS + 0.01)
+    assert not burst.takes(0.1 + QUIET_SECONDS + 0.01)
+    assert burst.takes(0.1 + QUIET_SECONDS + 0.01 + LONGEST + 0.01)
+
+
+def test_what_lasts_too_long_is_over_after_a_longer_pause_than_a_burst() -> None:
+    burst = Burst(LONGEST)
+    times = [number / 8 for number in range(24)]
+    assert [burst.takes(time) for time in times] == [time < LONGEST for time in times]
+    assert not burst.takes(times[-1] + LONGEST)
+    assert burst.takes(times[-1] + 2 * LONGEST + 0.01)
 
 
 def test_a_quiet_time_is_no_longer_than_an_instance_may_wait() -> None:

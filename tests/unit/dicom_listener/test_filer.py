@@ -1,5 +1,3 @@
-import errno
-import logging
 import os
 import threading
 from collections.abc import Callable
@@ -8,44 +6,23 @@ from typing import Any
 
 import pytest
 
-from dicom_listener.errors import SpoolError
 from dicom_listener.series import series_key
-from dicom_listener.spool.journal import burst, filer
+from dicom_listener.spool.journal import burst
 from dicom_listener.spool.journal.lane import Lane
 from dicom_listener.spool.journal.lane_format import FIRST_BYTE
-from dicom_listener.spool.journal.lanes import Lanes, damaged_paths
-from dicom_listener.stored import StoredInstance, StoreOutcome
+from dicom_listener.stored import StoreOutcome
 from tests.peers.waiting import wait_until
 from tests.unit.dicom_listener.instances import SERIES, STUDY, instance, uid
 from tests.unit.dicom_listener.journal_room import (
     LONG,
     JournalRoom,
-    Naming,
-    flip,
     front_of,
     is_free,
+    lane_with_instances,
     part10,
-    refuse_patient_data,
 )
 
 KEY = series_key(STUDY, SERIES)
-
-
-@pytest.fixture
-def room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> JournalRoom:
-    """Nothing is filed until `file_all`."""
-    monkeypatch.setattr(burst, "QUIET_SECONDS", 3600.0)
-    monkeypatch.setattr(filer, "TROUBLE_SECONDS", 0.01)
-    return JournalRoom(tmp_path / "spool")
-
-
-def _numbers(told: list[StoredInstance]) -> list[int]:
-    return [int(one.instance.sop_instance_uid.rsplit(".", 1)[1]) for one in told]
-
-
-def _used(room: JournalRoom) -> Path:
-    [path] = [path for path in room.lanes if front_of(path).sequence % 2]
-    return path
 
 
 def test_an_instance_gets_its_file_when_the_burst_is_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,7 +56,7 @@ def test_a_hurry_waits_for_no_burst_and_files_in_order(room: JournalRoom) -> Non
     room.journal.start()
     room.journal.start()  # once is enough
     room.file_all()
-    assert _numbers(room.told) == list(range(1, 41))
+    assert room.told_numbers() == list(range(1, 41))
     assert {one.outcome for one in room.told} == {StoreOutcome.STORED}
     assert room.spool.journal.is_filed
     room.file_all()  # with nothing to do
@@ -87,7 +64,7 @@ def test_a_hurry_waits_for_no_burst_and_files_in_order(room: JournalRoom) -> Non
 
 def test_a_filed_lane_is_clean_on_disk_and_another_process_may_have_it(room: JournalRoom) -> None:
     room.store(1)
-    path = _used(room)
+    path = lane_with_instances(room)
     assert Lane.claim(path) is None
     room.journal.start()
     room.file_all()
@@ -100,20 +77,20 @@ def test_a_filed_lane_is_clean_on_disk_and_another_process_may_have_it(room: Jou
 
 def test_a_lane_in_use_is_not_left(room: JournalRoom) -> None:
     room.store(1)
-    path = _used(room)
+    path = lane_with_instances(room)
     room.journal.start()
     request, data_set = instance(2)
     incoming = room.journal.receive(request, room.told.append)
     assert incoming is not None
     with incoming:
         room.file_all()
-        assert _numbers(room.told) == [1]
+        assert room.told_numbers() == [1]
         assert Lane.claim(path) is None
         assert FIRST_BYTE < front_of(path).filed_to < path.stat().st_size
         incoming.write(data_set)
         assert incoming.commit() is None
         room.file_all()
-        assert _numbers(room.told) == [1, 2]
+        assert room.told_numbers() == [1, 2]
         assert Lane.claim(path) is None
     wait_until(lambda: Lane.says_clean(path) is True, "it is left once it is given back", interval=0.001)
 
@@ -162,95 +139,6 @@ def test_told_after_the_file_is_durable_and_before_the_lane_is_marked(
     assert sorted(first[1:]) == ["content durable", "folder durable"]
     assert sorted(rest[:2]) == ["content durable", "folder durable"]
     assert rest[2:] == ["told", "mark begins", "lane durable"]
-
-
-@pytest.mark.parametrize(
-    "error", [OSError(errno.ENOSPC, "full"), OSError(errno.EIO, "broken"), SpoolError("purged again"), KeyError("odd")]
-)
-def test_what_cannot_be_filed_now_is_kept_and_filed_later(
-    room: JournalRoom, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception
-) -> None:
-    naming = Naming(monkeypatch)
-    naming.errors = [None, error, error, None]
-    for number in (1, 2, 3):
-        room.store(number)
-    with caplog.at_level(logging.ERROR):
-        room.journal.start()
-        room.file_all()
-    assert _numbers(room.told) == [1, 2, 3]
-    assert naming.n_calls == 5
-    assert len(room.files()) == 3
-    assert room.spool.journal.is_filed
-    assert list((room.spool.root / ".incoming").iterdir()) == []
-    assert len(caplog.records) == 1  # the same trouble is told once
-    assert "wait in the journal" in caplog.text
-    refuse_patient_data(caplog.text)
-
-
-def test_a_listener_that_cannot_be_told_is_told_again(room: JournalRoom) -> None:
-    told: list[StoredInstance] = []
-
-    def tell(stored: StoredInstance) -> None:
-        told.append(stored)
-        if len(told) == 1:
-            raise RuntimeError("once")
-
-    room.store(1, on_filed=tell)
-    room.journal.start()
-    room.file_all()
-    assert [one.outcome for one in told] == [StoreOutcome.STORED, StoreOutcome.DUPLICATE]
-    assert len(room.files()) == 1
-
-
-@pytest.mark.parametrize("damaged", [1, 2, 3])
-def test_a_damaged_instance_is_told_of_and_its_lane_kept(
-    room: JournalRoom, caplog: pytest.LogCaptureFixture, damaged: int
-) -> None:
-    for number in (1, 2, 3):
-        room.store(number)
-    path, content = _used(room), _used(room).read_bytes()
-    flip(path, content.index(uid(damaged).encode() + b"\0"))
-    with caplog.at_level(logging.ERROR):
-        room.journal.start()
-        room.file_all()
-        room.store(4)  # in another lane
-        room.file_all()
-    assert _numbers(room.told) == [number for number in (1, 2, 3, 4) if number != damaged]
-    assert len(room.files()) == 3
-    assert path not in room.lanes
-    assert [kept.name.startswith(f"damaged-{path.name}-") for kept in damaged_paths(room.folder)] == [True]
-    assert len(caplog.records) == 1
-    assert "cannot be read any more" in caplog.text
-    refuse_patient_data(caplog.text)
-
-
-def test_one_lane_that_cannot_be_marked_keeps_no_other(
-    room: JournalRoom, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    leave = Lanes.leave
-    failed: list[Lane] = []
-    one, other = (room.journal.receive(instance(n)[0], room.told.append) for n in (1, 2))
-    assert one is not None
-    assert other is not None
-    for number, incoming in ((1, one), (2, other)):  # each in a lane of its own
-        incoming.write(instance(number)[1])
-        assert incoming.commit() is None
-    one.close()
-    other.close()
-
-    def fail_once(self: Lanes, lane: Lane) -> bool:
-        if not failed:
-            failed.append(lane)
-            raise OSError(errno.EIO, "broken")
-        return leave(self, lane)
-
-    monkeypatch.setattr(Lanes, "leave", fail_once)
-    with caplog.at_level(logging.ERROR):
-        room.journal.start()
-        room.file_all()
-    assert _numbers(room.told) == [1, 2]
-    wait_until(lambda: room.spool.journal.is_filed, "both lanes are clean", interval=0.001)
-    wait_until(lambda: all(is_free(path) for path in room.lanes), "nobody has a lane", interval=0.001)
 
 
 def test_an_instance_that_is_here_already_is_a_duplicate_and_another_content_a_conflict(room: JournalRoom) -> None:

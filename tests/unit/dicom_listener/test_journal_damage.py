@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from dicom_listener.spool.block_writer import Blocks
 from dicom_listener.spool.files import disk_errors_in_words
-from dicom_listener.spool.journal import burst
 from dicom_listener.spool.journal.lane import Lane
 from dicom_listener.spool.journal.lane_draft import LaneDraft
 from dicom_listener.spool.journal.lane_format import FIRST_BYTE
@@ -22,16 +21,6 @@ from tests.unit.dicom_listener.journal_room import (
     recovered,
     refuse_patient_data,
 )
-
-
-@pytest.fixture(autouse=True)
-def _never_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(burst, "QUIET_SECONDS", 3600.0)
-
-
-@pytest.fixture
-def room(tmp_path: Path) -> JournalRoom:
-    return JournalRoom(tmp_path / "spool")
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ import pytest
 
 from dicom_listener.errors import SpoolError, SpoolFullError
 from dicom_listener.series import series_key
-from dicom_listener.spool.journal import burst
 from dicom_listener.spool.journal.lane import Lane
 from dicom_listener.spool.journal.lane_format import FIRST_BYTE
 from dicom_listener.spool.shelf import Shelf
@@ -28,16 +27,6 @@ from tests.unit.dicom_listener.journal_room import (
 
 KEY = series_key(STUDY, SERIES)
 ROOT = Path(__file__).parents[3]
-
-
-@pytest.fixture(autouse=True)
-def _never_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(burst, "QUIET_SECONDS", 3600.0)
-
-
-@pytest.fixture
-def room(tmp_path: Path) -> JournalRoom:
-    return JournalRoom(tmp_path / "spool")
 
 
 @pytest.fixture
@@ -135,6 +124,24 @@ def test_of_a_lane_that_is_filed_in_part_the_rest_gets_files(room: JournalRoom, 
 def _lane_with_instances_of_part(room: JournalRoom) -> Path:
     [path] = [path for path in room.lanes if not Lane.says_clean(path)]
     return path
+
+
+def test_one_that_cannot_be_filed_holds_up_no_other(room: JournalRoom, spool: Spool) -> None:
+    in_the_way = room.spool.root / series_key(STUDY, f"{SERIES}.2")
+    in_the_way.write_bytes(b"where the folder of a series should be")
+    room.store(1)
+    room.store(2, series=f"{SERIES}.2")
+    room.store(3)
+    room.die()
+    told: list[StoredInstance] = []
+    for _ in range(2):  # each is told once, though the lane is looked at again
+        with pytest.raises(SpoolError):
+            spool.journal.recover(told.append)
+        assert [one.instance.sop_instance_uid for one in told] == [uid(1), uid(3)]
+    assert not spool.journal.is_filed
+    in_the_way.unlink()
+    assert recovered(spool) == {2: StoreOutcome.STORED}
+    assert spool.journal.is_filed
 
 
 def test_an_instance_that_has_its_file_is_a_duplicate_and_another_content_a_conflict(

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from dicom_listener.errors import SpoolError, SpoolFullError
 from dicom_listener.spool.block_writer import BLOCK_BYTES, SLACK_BYTES, Blocks
 from dicom_listener.spool.files import disk_errors_in_words
-from dicom_listener.spool.journal import burst
 from dicom_listener.spool.journal.journal import Journal
 from dicom_listener.spool.journal.lane import Lane
 from dicom_listener.spool.journal.lane_draft import LaneDraft
@@ -36,13 +35,6 @@ PIECES = st.lists(
     ),
     max_size=6,
 )
-
-
-@pytest.fixture
-def room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> JournalRoom:
-    """Nothing is filed until `file_all`."""
-    monkeypatch.setattr(burst, "QUIET_SECONDS", 3600.0)
-    return JournalRoom(tmp_path / "spool")
 
 
 @pytest.fixture(scope="module")
