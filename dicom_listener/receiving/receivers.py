@@ -2,8 +2,6 @@
 
 import itertools
 import logging
-import os
-import signal
 import socket
 import sys
 import threading
@@ -30,6 +28,7 @@ from dicom_listener.receiving.messages import (
     Return,
     Stored,
 )
+from dicom_listener.receiving.receiver_process import ReceiverProcess
 from dicom_listener.receiving.starter import ReceiverStarter
 from dicom_listener.stored import StoredInstance
 
@@ -38,26 +37,6 @@ LOGGER = logging.getLogger(__name__)
 _START_SECONDS = 60.0
 _PAUSE_SECONDS = 1.0
 """Before one that ended is replaced: what ended it may come again at once."""
-_SILENT_SECONDS = 10.0
-"""After which one that says nothing is asked whether it is alive, and asked again."""
-_UNANSWERED = 3
-"""After how many questions it is ended: where everything was frozen for a while, the listener may wake first."""
-
-
-class _Receiver:
-    """One receiver, as the listener sees it."""
-
-    def __init__(self, channel: Channel) -> None:
-        self.channel = channel
-        self.held: dict[int, HandedOver] = {}
-        self.owing: dict[int, HandedOver] = {}
-        """Given back, while instances of it are still to be told."""
-        self.filing: list[threading.Event] = []
-        """Who waits for the answer to `FileAll`, the first answer is for the first."""
-        self.process_id: int | None = None
-        """None until it takes connections."""
-        self.unanswered = 0
-        """How often it was asked whether it is alive since it said something."""
 
 
 class Receivers:
@@ -86,8 +65,8 @@ class Receivers:
         self._note = note
         self._tidy_up = tidy_up
         self._numbers = itertools.count(1)
-        self._receivers: list[_Receiver] = []
-        self._gone: list[_Receiver] = []
+        self._receivers: list[ReceiverProcess] = []
+        self._gone: list[ReceiverProcess] = []
         """Ended by themselves while they owed instances, until it was tidied up behind them."""
         self._keepers: list[threading.Thread] = []
         self._first: SimpleQueue[bool] = SimpleQueue()
@@ -186,7 +165,7 @@ class Receivers:
             if receiver is not None:
                 self._leave(receiver)
 
-    def _leave(self, receiver: _Receiver) -> None:
+    def _leave(self, receiver: ReceiverProcess) -> None:
         """Tidy up behind one that ended; who waits for what it owed waits no longer: it is told, or will be late."""
         try:
             if receiver.process_id is not None and not self._stop.is_set():
@@ -198,7 +177,7 @@ class Receivers:
                 self._gone.remove(receiver)
             self._told.notify_all()
 
-    def _start_one(self) -> _Receiver | None:
+    def _start_one(self) -> ReceiverProcess | None:
         channel, theirs = Channel.pair()
         try:
             self._starter.start(theirs)
@@ -210,17 +189,17 @@ class Receivers:
             return None
         finally:
             theirs.close()
-        receiver = _Receiver(channel)
+        receiver = ReceiverProcess(channel)
         with self._lock:
             self._receivers.append(receiver)
             if self._stop.is_set():
                 channel.shut()
         return receiver
 
-    def _follow(self, receiver: _Receiver) -> None:
+    def _follow(self, receiver: ReceiverProcess) -> None:
         """Take in what a receiver tells, and its end."""
         try:
-            while (message := self._hear(receiver)) is not None:
+            while (message := receiver.hear()) is not None:
                 self._take_in(receiver, message)
         except Exception as error:  # noqa: BLE001 (last resort: it is given up as if it had ended, and replaced)
             LOGGER.error("a process that receives instances is given up: %s", in_short(error))
@@ -239,30 +218,7 @@ class Receivers:
         if not self._stop.is_set():
             LOGGER.error("a process that receives instances ended; %d associations end with it", len(lost))
 
-    def _hear(self, receiver: _Receiver) -> Message | None:
-        """What a receiver says next; None when it ended, or was ended because it hangs."""
-        while not receiver.channel.wait(_SILENT_SECONDS):
-            if receiver.process_id is None:
-                continue  # on its way; it may wait for the disk
-            if receiver.unanswered == _UNANSWERED:
-                self._end_hung(receiver, receiver.process_id)
-                break
-            receiver.unanswered += 1
-            with suppress(OSError):  # found at the next turn
-                receiver.channel.ping()
-        receiver.unanswered = 0
-        got = receiver.channel.receive()
-        return None if got is None else got[0]
-
-    def _end_hung(self, receiver: _Receiver, process_id: int) -> None:
-        LOGGER.error("a process that receives instances hangs, it did not answer for a while: it is ended")
-        with suppress(ProcessLookupError):
-            os.kill(process_id, signal.SIGKILL)
-        # one that waits for a disk does not even die now; should it wake all the same, it cannot tell us of an
-        # instance any more, and so answers nobody. What it told before is still to be heard
-        receiver.channel.shut()
-
-    def _take_in(self, receiver: _Receiver, message: Message) -> None:
+    def _take_in(self, receiver: ReceiverProcess, message: Message) -> None:
         match message:
             case Stored(number, stored):
                 self._take_in_stored(receiver, number, stored)
@@ -287,7 +243,7 @@ class Receivers:
             case _:
                 LOGGER.error("a process that receives instances said something unknown")
 
-    def _take_in_stored(self, receiver: _Receiver, number: int, stored: StoredInstance) -> None:
+    def _take_in_stored(self, receiver: ReceiverProcess, number: int, stored: StoredInstance) -> None:
         handed_over = receiver.held.get(number) or receiver.owing[number]
         self._note(stored, handed_over.tally)
         handed_over.told += 1

@@ -13,7 +13,7 @@ from pynetdicom.pdu_primitives import P_DATA
 
 from dicom_listener.errors import ReceiverError
 from dicom_listener.network.scp import ScpSettings
-from dicom_listener.receiving import receivers as receivers_module
+from dicom_listener.receiving import receiver_process
 from dicom_listener.receiving.messages import Alive
 from dicom_listener.receiving.receivers import Receivers
 from dicom_listener.receiving.starter import ReceiverStarter
@@ -163,7 +163,7 @@ def test_a_receiver_that_ends_costs_its_association_alone(
 def test_a_receiver_that_hangs_is_ended_and_replaced_and_what_it_told_is_known(
     elsewhere: Listener, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(receivers_module, "_SILENT_SECONDS", 0.05)
+    monkeypatch.setattr(receiver_process, "_SILENT_SECONDS", 0.05)
     port = elsewhere.scp.port
     with associated(port, patience=PATIENCE) as one, associated(port, patience=PATIENCE) as other:
         assert one.store(UID, DATA_SET) == 0
@@ -198,7 +198,7 @@ def test_receivers_that_are_silent_but_alive_stay(
         take_in(self, receiver, message)
 
     monkeypatch.setattr(Receivers, "_take_in", count)
-    monkeypatch.setattr(receivers_module, "_SILENT_SECONDS", 0.05)
+    monkeypatch.setattr(receiver_process, "_SILENT_SECONDS", 0.05)
     before = process_ids(elsewhere)
     with associated(elsewhere.scp.port, patience=PATIENCE) as peer:  # wakes those that wait as long as before
         assert peer.store(UID, DATA_SET) == 0
