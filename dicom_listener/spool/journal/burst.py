@@ -13,28 +13,32 @@ class Burst:
     def __init__(self, longest_seconds: float) -> None:
         """An instance waits for its file, and a burst goes to the journal, for no more than `longest_seconds`."""
         self._longest = longest_seconds
-        self._quiet = min(QUIET_SECONDS, longest_seconds)
-        self._ends_at = self._latest = float("-inf")
+        self._quiet = self._pause = min(QUIET_SECONDS, longest_seconds)
+        self._began = self._latest = float("-inf")
+        self._is_taken = True
 
     def takes(self, now: float) -> bool:
         """An instance begins; whether it is of a burst that may go to the journal.
 
         What goes on for longer is no burst: each of its instances would be written twice while others wait. A pause
-        that would end a burst does not end that: a disk with too much to do makes such pauses itself.
+        that ends a burst does not end that: a disk with too much to do makes such pauses itself.
         """
-        lasts = self._latest >= self._ends_at
-        if now - self._latest > (self._longest if lasts else self._quiet):
-            self._ends_at = now + self._longest
+        if now - self._latest > self._pause:
+            self._began, self._pause, self._is_taken = now, self._quiet, True
         self._latest = now
-        return now < self._ends_at
+        if self._is_taken and now - self._began >= self._longest:
+            self._is_taken, self._pause = False, self._longest
+        return self._is_taken
 
     def note(self, now: float) -> None:
         """An instance has come."""
         self._latest = now
 
     def exhaust(self) -> None:
-        """There is no room for more of it."""
-        self._ends_at = float("-inf")
+        """There is no room for more of it; if there was for some of it, it was too much."""
+        self._is_taken = False
+        if self._latest > self._began:
+            self._pause = self._longest
 
     def due_at(self, oldest: float) -> float:
         """When instances are to get their files, of which the first has waited since `oldest`."""

@@ -41,8 +41,17 @@ def test_without_room_the_rest_of_a_burst_is_not_taken() -> None:
     assert burst.takes(0.0)
     burst.exhaust()
     assert not burst.takes(0.1)
-    assert not burst.takes(0.1 + QUIET_SECONDS + 0.01)
-    assert burst.takes(0.1 + QUIET_SECONDS + 0.01 + LONGEST + 0.01)
+    assert burst.takes(0.1 + QUIET_SECONDS + 0.01)
+
+
+def test_a_burst_that_took_all_the_room_is_over_after_a_longer_pause() -> None:
+    burst = Burst(LONGEST)
+    assert burst.takes(0.0)
+    assert burst.takes(0.1)
+    burst.exhaust()
+    assert not burst.takes(0.2)
+    assert not burst.takes(0.2 + LONGEST)
+    assert burst.takes(0.2 + 2 * LONGEST + 0.01)
 
 
 def test_what_lasts_too_long_is_over_after_a_longer_pause_than_a_burst() -> None:
