@@ -26,6 +26,9 @@ from tests.survival.listener import IN_PROCESSES, INTAKES, attacked
 from tests.survival.mutated_data_set import load_bases
 from tests.survival.places import FAILURES, REAL_FILES
 
+KILLS_OVER_ONE_SPOOL = 40
+"""Then a new one is begun: what is judged after each kill grows with what the spool holds."""
+
 
 def main() -> int:
     """Run, print, and write; the exit status is 1 when something was found."""
@@ -73,8 +76,15 @@ def _options() -> argparse.Namespace:
 
 
 def _kill(intake: str, options: argparse.Namespace) -> KillReport:
-    with tempfile.TemporaryDirectory(prefix="segwatch-kills-") as folder:
-        return kill_many_times(Path(folder), intake, times=options.times, seed=options.seed, victim=options.victim)
+    report = KillReport(intake)
+    for number, done in enumerate(range(0, options.times, KILLS_OVER_ONE_SPOOL)):
+        times, seed = min(KILLS_OVER_ONE_SPOOL, options.times - done), options.seed + number
+        with tempfile.TemporaryDirectory(prefix="segwatch-kills-") as folder:
+            report.add(kill_many_times(Path(folder), intake, times=times, seed=seed, victim=options.victim))
+        print(f"{intake}: {report.kills.total()} of {options.times} kills", file=sys.stderr)  # noqa: T201 (progress)
+        if report.problems:
+            break
+    return report
 
 
 def _kill_row(report: KillReport) -> str:

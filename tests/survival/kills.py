@@ -31,6 +31,17 @@ class KillReport:
     seconds: float = 0.0
     problems: list[str] = field(default_factory=list)
 
+    def add(self, more: "KillReport") -> None:
+        """Take in what another run did and found."""
+        self.kills += more.kills
+        self.acknowledged += more.acknowledged
+        self.sent_again += more.sent_again
+        self.in_journal += more.in_journal
+        self.files += more.files
+        self.series += more.series
+        self.seconds += more.seconds
+        self.problems += more.problems
+
 
 class Victim(StrEnum):
     """Which process is killed."""
