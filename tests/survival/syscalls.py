@@ -8,11 +8,11 @@ means durable as far as the disk keeps its own promise. `strace` writes down bot
 import hashlib
 import re
 import shutil
-import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from dicom_listener.spool.journal.lane_format import LaneFront
 from dicom_listener.spool.journal.lanes import LANE_BYTES
 from tests.peers.missing import missing_peer
 from tests.survival import wire
@@ -25,8 +25,6 @@ _LINE = re.compile(r"(?P<pid>\d+) +(?:<\.\.\. (?P<resumed>\w+) resumed>|(?P<name
 _STRING = re.compile(r'[<"]((?:\\x[0-9a-f]{2})*)[>"]')
 _LANE = re.compile(r"\.journal/lane-\d{3}")
 _LANE_IN_MAKING = ".new"
-_FRONT = struct.Struct("<8s16sQQ")
-"""The begin of what stands at the front of a lane: magic, generation, sequence, and up to where all have files."""
 _UID_IN_META = re.compile(rb"\x02\x00\x03\x00UI..([0-9.]+)", re.DOTALL)
 _NO_SUCCESS, _WRITES = -1, {"write", "writev", "pwrite64", "pwritev"}
 
@@ -81,6 +79,11 @@ def is_lane(path: str, spool: Path) -> bool:
     return _LANE.fullmatch(path.removeprefix(f"{spool}/")) is not None
 
 
+def begins_file(content: bytes) -> bool:
+    """Whether that is the begin of a Part 10 file."""
+    return content[128:132] == b"DICM"
+
+
 class LaneOrder:
     """Follows what is written to the lanes of the intake journal, of which each has one writer at a time.
 
@@ -98,17 +101,16 @@ class LaneOrder:
 
     def wrote(self, lane: str, content: bytes, thread: str) -> set[str]:
         """Something was written to a lane; gives the acknowledged instances that it says have files from now on."""
-        if content.startswith(b"SEGWLANE"):
-            *_, filed_to = _FRONT.unpack_from(content)
-            if filed_to < LANE_BYTES:
-                return set()
+        front = LaneFront.newest(content)  # what strace quotes of it is enough
+        if front is None:
+            self._wrote_content(lane, content, thread)
+        elif front.filed_to >= LANE_BYTES:
             self._begun.pop(lane, None)
             return self._held.pop(lane, set())
-        self._wrote_content(lane, content, thread)
         return set()
 
     def _wrote_content(self, lane: str, content: bytes, thread: str) -> None:
-        found = _UID_IN_META.search(content) if content[128:132] == b"DICM" else None
+        found = _UID_IN_META.search(content) if begins_file(content) else None
         if found is not None:
             self._begun[lane] = _Record(found[1].rstrip(b"\0").decode(), thread)
             return
@@ -252,7 +254,7 @@ class WritebackCheck:
 
     def _is_no_instance(self, path: str, call: Call) -> bool:
         """Whether it is the front of a lane, or zeros over what has files: nobody waits for those."""
-        return is_lane(path, self.spool) and path not in self._bytes and call.strings[1][128:132] != b"DICM"
+        return is_lane(path, self.spool) and path not in self._bytes and not begins_file(call.strings[1])
 
 
 def acknowledged_uid(sent: bytes) -> str | None:
