@@ -113,11 +113,11 @@ def test_without_descriptors_connections_wait_and_the_log_says_why(
 ) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with ExitStack() as opened:
-        next_free = os.dup(0)
-        os.close(next_free)
+        connection = opened.enter_context(socket.socket())
         opened.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
-        resource.setrlimit(resource.RLIMIT_NOFILE, (next_free + 1, hard))
-        connection = opened.enter_context(socket.create_connection((LOOPBACK, listener.scp.port)))  # takes the last one
+        # below all that is open but the standard streams: what other threads close meanwhile frees none
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+        connection.connect((LOOPBACK, listener.scp.port))
         before = time.process_time()
         wait_until(lambda: "connections have to wait" in caplog.text, "it is told", timeout=PATIENCE, interval=0.01)
         poll = select.poll()
