@@ -24,7 +24,7 @@ from dicom_listener.commitment.commitment_line import OpenLines
 from dicom_listener.commitment.commitment_lookup import find_durable
 from dicom_listener.commitment.commitment_table import CommitmentState, PendingRequest
 from dicom_listener.completion.call_back import callable_peer
-from dicom_listener.errors import CallBackError, in_short
+from dicom_listener.errors import CallBackError, SpoolError, in_short
 from dicom_listener.event_log import printable
 from dicom_listener.peers import Peer
 from dicom_listener.spool.spool import Spool
@@ -81,8 +81,8 @@ class CommitmentReporter:
             quiet_seconds: once the peer has been silent on it for this long: one that wants a new association
                 releases the old one meanwhile.
             answer_seconds: wait for a connection and for each answer.
-            file_all: returns when every instance that was acknowledged has its file in the spool. May raise
-                `SpoolError`.
+            file_all: gives every instance that was acknowledged its file in the spool. Raises `SpoolError`: some have
+                none yet. A request that names one is put off, the others are not.
             clock: Unix time in seconds.
         """
         self._spool = spool
@@ -99,6 +99,7 @@ class CommitmentReporter:
         self._lines = OpenLines(self._take_answer)
         self._answers: deque[tuple[str, int | None]] = deque()
         self._is_due = False
+        self._is_filing_told = False
         self._stopping = False
         self._thread: threading.Thread | None = None
 
@@ -175,15 +176,36 @@ class CommitmentReporter:
             longest = max(self._retry.longest_seconds, self._answer_seconds, self._quiet_seconds)
             due = commitment_table.due(connection, now=now, longest_wait=longest, limit=AT_ONCE)
             series = state.list_series(connection, [state.SeriesState.FORGOTTEN]) if due else []
-        if due:
-            self._file_all()
         forgotten = {row.series_key for row in series if row.purged_at is None}
+        if due and not self._let_file():
+            due = [pending for pending in due if not self._is_put_off(pending, forgotten, now)]
         left = [pending for pending in due if not self._is_for_line(pending, forgotten, now)]
         for (own, title), group in groupby(sorted(left, key=_route), key=_route):
             self._call_back(title, own, list(group), forgotten)
         with self._engine.begin() as connection:
             next_at = commitment_table.next_try_at(connection)
         return LOOK_SECONDS if next_at is None else min(max(next_at - self._clock(), 0.0), LOOK_SECONDS)
+
+    def _let_file(self) -> bool:
+        """Have the journal filed; whether every instance has its file."""
+        try:
+            self._file_all()
+        except SpoolError as error:
+            if not self._is_filing_told:
+                LOGGER.warning("storage commitment of instances without a file waits: %s", error)
+            self._is_filing_told = True
+            return False
+        self._is_filing_told = False
+        return True
+
+    def _is_put_off(self, pending: PendingRequest, forgotten: set[str], now: float) -> bool:
+        """Put a request off that names an instance which is not here: it may be one that has no file yet."""
+        durable = find_durable(self._spool, pending.request.references, without=forgotten)
+        if all(reference.sop_instance_uid in durable for reference in pending.request.references):
+            return False
+        with self._engine.begin() as connection:
+            commitment_table.retry(connection, pending.key, at=now + TROUBLE_SECONDS)
+        return True
 
     def _is_for_line(self, pending: PendingRequest, forgotten: set[str], now: float) -> bool:
         """Send a report on the association of its request, or leave it for that while the peer is busy there."""

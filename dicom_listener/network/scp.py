@@ -231,15 +231,17 @@ class StorageScp:
             self._service.spool.journal.recover(self._on_recovered)
 
     def file_all(self) -> None:
-        """Wait until every instance that was acknowledged until now has its file in the spool.
+        """Give every instance that was acknowledged until now its file in the spool.
 
         Raises:
-            SpoolError: they do not get it in time, or the disk failed; they are in the journal, and it is tried again.
+            SpoolError: some have none; they are in the journal, and it is tried again. All others have theirs, unless
+                the disk failed altogether.
         """
-        if self._receivers is not None and not self._receivers.file_all(_FILE_SECONDS):
-            raise SpoolError(f"instances wait in the journal of the spool {self._service.spool.root}")
+        is_all = self._receivers is None or self._receivers.file_all(_FILE_SECONDS)
         if self._keeper is not None:  # a receiver may have ended just now
             self._service.spool.journal.recover(self._on_recovered)
+        if not is_all:
+            raise SpoolError(f"instances wait in the journal of the spool {self._service.spool.root}")
 
     def _make_server(self, room: ListenerRoom, tls: ssl.SSLContext | None, address: tuple[str, int]) -> ListenerServer:
         settings = self._settings

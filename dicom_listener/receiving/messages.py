@@ -129,13 +129,14 @@ class FileAll:
 
 
 @dataclass(frozen=True, slots=True)
-class AllFiled:
-    """What was in the journal when this was asked for has its files, and was told."""
+class Filed:
+    """What was in the journal when this was asked for got its files, and was told."""
+
+    is_all: bool
+    """Otherwise some of it could not be filed, and stays in the journal."""
 
 
-Message = (
-    ReceiverSettings | HandOver | Recall | Stored | GivenBack | LogLine | Ready | Ping | Alive | FileAll | AllFiled
-)
+Message = ReceiverSettings | HandOver | Recall | Stored | GivenBack | LogLine | Ready | Ping | Alive | FileAll | Filed
 
 
 def encode(message: Message) -> bytes:
@@ -172,7 +173,9 @@ def encode(message: Message) -> bytes:
                 message.log_level,
                 message.journal_seconds,
             ]
-        case Ping() | Alive() | FileAll() | AllFiled():
+        case Filed(is_all):
+            fields = [is_all]
+        case Ping() | Alive() | FileAll():
             pass
     return json.dumps([type(message).__name__, *fields]).encode() + b"\n" + received
 
@@ -231,6 +234,6 @@ _DECODERS: dict[str, Callable[[list[Any], bytes], Message]] = {
     "Ping": lambda fields, _received: Ping(*fields),
     "Alive": lambda fields, _received: Alive(*fields),
     "FileAll": lambda _fields, _received: FileAll(),
-    "AllFiled": lambda _fields, _received: AllFiled(),
+    "Filed": lambda fields, _received: Filed(*fields),
     "ReceiverSettings": lambda fields, _received: ReceiverSettings(Path(fields[0]), *fields[1:]),
 }

@@ -15,8 +15,8 @@ from dicom_listener.receiving.channel import Channel
 from dicom_listener.receiving.held_connection import HeldConnection
 from dicom_listener.receiving.messages import (
     Alive,
-    AllFiled,
     FileAll,
+    Filed,
     GivenBack,
     HandOver,
     LogLine,
@@ -99,9 +99,9 @@ class Receiver:
 
     def _file_all(self) -> None:
         if self._journal is None:
-            self._answer(AllFiled())
+            self._answer(Filed(is_all=True))
         else:
-            self._journal.file_all(lambda: self._answer(AllFiled()))
+            self._journal.file_all(lambda is_all: self._answer(Filed(is_all)))
 
     def _take(self, message: HandOver, descriptor: int | None) -> None:
         if descriptor is None:  # this process may open no more

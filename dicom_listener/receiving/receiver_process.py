@@ -3,8 +3,8 @@
 import logging
 import os
 import signal
-import threading
 from contextlib import suppress
+from queue import SimpleQueue
 
 from dicom_listener.receiving.channel import Channel
 from dicom_listener.receiving.handed_over import HandedOver
@@ -27,7 +27,7 @@ class ReceiverProcess:
         self.held: dict[int, HandedOver] = {}
         self.owing: dict[int, HandedOver] = {}
         """Given back, while instances of it are still to be told."""
-        self.filing: list[threading.Event] = []
+        self.filing: list[SimpleQueue[bool]] = []
         """Who waits for the answer to `FileAll`, the first answer is for the first."""
         self.process_id: int | None = None
         """None until it takes connections."""

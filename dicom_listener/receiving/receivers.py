@@ -17,8 +17,8 @@ from dicom_listener.receiving.channel import Channel
 from dicom_listener.receiving.handed_over import HandedOver, Watch
 from dicom_listener.receiving.messages import (
     Alive,
-    AllFiled,
     FileAll,
+    Filed,
     GivenBack,
     HandOver,
     LogLine,
@@ -142,17 +142,24 @@ class Receivers:
         return any(one.tally is tally for one in owing)
 
     def file_all(self, seconds: float) -> bool:
-        """Let every instance that was acknowledged until now get its file, and be noted; whether it is in time."""
-        waiting: list[threading.Event] = []
+        """Let every instance that was acknowledged until now get its file, and be noted; whether each has one.
+
+        One that cannot be filed now holds up no other, and no caller. After so many seconds the answer is no.
+        """
+        waiting: list[SimpleQueue[bool]] = []
         with self._lock:
             for receiver in self._receivers:
                 if receiver.process_id is not None:
-                    waiting.append(threading.Event())
+                    waiting.append(SimpleQueue())
                     receiver.filing.append(waiting[-1])
                     with suppress(OSError):  # it has ended, and whoever follows it says so
                         receiver.channel.send(FileAll())
         deadline = time.monotonic() + seconds
-        return all(one.wait(max(deadline - time.monotonic(), 0)) for one in waiting)
+        try:
+            answers = [one.get(timeout=max(deadline - time.monotonic(), 0)) for one in waiting]
+        except Empty:
+            return False
+        return all(answers)
 
     def _keep_one(self) -> None:
         """See that there is one receiver more, until `stop`."""
@@ -211,7 +218,7 @@ class Receivers:
             if receiver.owing:
                 self._gone.append(receiver)
             for one in receiver.filing:
-                one.set()
+                one.put(True)  # what it left is for whoever recovers the journal
         for number, handed_over in lost:
             handed_over.end(GivenBack(number, Return.LOST))
         receiver.channel.close()
@@ -230,9 +237,9 @@ class Receivers:
                 handed_over.tally.counts.update(message.counts)
                 handed_over.tally.statuses.update(message.statuses)
                 handed_over.end(message)
-            case AllFiled():
+            case Filed(is_all):
                 with self._lock:
-                    receiver.filing.pop(0).set()
+                    receiver.filing.pop(0).put(is_all)
             case LogLine(logger, level, text):
                 logging.getLogger(logger).log(level, "%s", text)
             case Ready(process_id):

@@ -197,7 +197,9 @@ class Spool:
     def series_keys(self) -> list[str]:
         """Keys of the series that have a folder, sorted."""
         with disk_errors_in_words(self.root):
-            return sorted(entry.name for entry in os.scandir(self.root) if _KEY.fullmatch(entry.name))
+            return sorted(
+                entry.name for entry in os.scandir(self.root) if _KEY.fullmatch(entry.name) and entry.is_dir()
+            )
 
     def load(self, key: str, *, without: Collection[str] = ()) -> tuple[StoredInstance, ...]:
         """Read the heads of the instances of a series, ordered by SOP Instance UID, without the conflicting ones.

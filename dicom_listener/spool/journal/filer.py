@@ -56,7 +56,7 @@ class Filer:
         self._filing = filing
         self._errors = errors
         self._unfiled: deque[Unfiled] = deque()
-        self._hurried: list[Callable[[], None]] = []
+        self._hurried: list[Callable[[bool], None]] = []
         self._trouble = ""
         """What was told last of what failed; empty once nothing waits."""
         self._changed = threading.Condition()
@@ -84,10 +84,13 @@ class Filer:
             with self._changed:
                 self._changed.notify()
 
-    def file_all(self, on_filed: Callable[[], None]) -> None:
-        """Wait for no burst to end; `on_filed` is called when all that is here now has its file."""
+    def file_all(self, on_tried: Callable[[bool], None]) -> None:
+        """Wait for no burst to end; `on_tried` is told whether all that is here now has its file, once that was tried.
+
+        What has none is tried again by itself.
+        """
         with self._changed:
-            self._hurried.append(on_filed)
+            self._hurried.append(on_tried)
             self._changed.notify()
 
     def _run(self) -> None:
@@ -99,24 +102,24 @@ class Filer:
                     for lane in self._lanes.idle():
                         self._lanes.leave(lane)
             except Exception as error:  # noqa: BLE001 (last resort: it is tried again, nothing is lost)
-                self._put_off(hurried, error)
+                self._tell(error)
+                for on_tried in hurried:
+                    on_tried(False)
+                time.sleep(TROUBLE_SECONDS)
             else:
                 if not self._unfiled:
                     self._trouble = ""
-                for on_filed in hurried:
-                    on_filed()
+                for on_tried in hurried:
+                    on_tried(True)
 
-    def _put_off(self, hurried: list[Callable[[], None]], error: Exception) -> None:
+    def _tell(self, error: Exception) -> None:
         text = str(error) if isinstance(error, SpoolError) else in_short(error)
         if text != self._trouble:  # told once
             LOGGER.error("received instances wait in the journal of the spool, which is tried again: %s", text)
         self._trouble = text
-        with self._changed:
-            self._hurried[:0] = hurried
-        time.sleep(TROUBLE_SECONDS)
 
-    def _wait_for_batch(self) -> tuple[list[Unfiled], list[Callable[[], None]]]:
-        """What is to be filed now, and who is to be told when it is."""
+    def _wait_for_batch(self) -> tuple[list[Unfiled], list[Callable[[bool], None]]]:
+        """What is to be filed now, and who is to be told when that was tried."""
         with self._changed:
             while True:
                 if self._hurried:

@@ -104,9 +104,12 @@ class Journal:
             draft.close()
             raise
 
-    def file_all(self, on_filed: Callable[[], None]) -> None:
-        """Call `on_filed`, from another thread, when every instance that is here now has its file."""
-        self._filer.file_all(on_filed)
+    def file_all(self, on_tried: Callable[[bool], None]) -> None:
+        """Give every instance that is here now its file; `on_tried` is told, from another thread, whether each has one.
+
+        One that has none then stays here, and is tried again.
+        """
+        self._filer.file_all(on_tried)
 
     def _place(self, whole: Whole[LaneDraft], on_filed: Callable[[StoredInstance], None]) -> StoredInstance | None:
         draft = whole.draft

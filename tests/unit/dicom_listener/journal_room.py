@@ -1,6 +1,6 @@
 """A spool with small lanes, and what a test has to know of them."""
 
-import threading
+import queue
 from collections.abc import Callable
 from pathlib import Path
 
@@ -68,10 +68,15 @@ class JournalRoom:
             incoming.write(data_set[:-100])
 
     def file_all(self) -> None:
-        """Wait until everything has its file."""
-        filed = threading.Event()
-        self.journal.file_all(filed.set)
-        assert filed.wait(LONG)
+        """Wait until everything has its file, also where the disk fails at first."""
+        while not self.try_to_file():
+            pass
+
+    def try_to_file(self) -> bool:
+        """Have everything filed; whether each has its file now."""
+        answer: queue.Queue[bool] = queue.Queue()
+        self.journal.file_all(answer.put)
+        return answer.get(timeout=LONG)
 
     def told_numbers(self) -> list[int]:
         """The numbers of the instances that it was told of, in that order."""

@@ -14,8 +14,8 @@ from dicom_listener.receiving.accepted_context import AcceptedContext
 from dicom_listener.receiving.channel import Channel
 from dicom_listener.receiving.messages import (
     Alive,
-    AllFiled,
     FileAll,
+    Filed,
     GivenBack,
     HandOver,
     LogLine,
@@ -65,7 +65,7 @@ messages: st.SearchStrategy[Message] = st.one_of(
     st.builds(Ping),
     st.builds(Alive),
     st.builds(FileAll),
-    st.builds(AllFiled),
+    st.builds(Filed, is_all=st.booleans()),
 )
 
 
