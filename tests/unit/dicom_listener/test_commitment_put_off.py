@@ -1,6 +1,7 @@
 """Storage commitment while an instance that was acknowledged cannot get its file."""
 
 import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -70,7 +71,10 @@ def test_an_instance_without_a_file_puts_off_no_request_that_does_not_name_it(
     refuse_patient_data(caplog.text)
 
 
-def test_a_long_request_is_not_held_up_by_a_file_among_the_folders(sender: Scu, association: Association) -> None:
+def test_a_long_request_is_not_held_up_by_a_file_among_the_folders(
+    sender: Scu, association: Association, in_the_way: Path
+) -> None:
+    os.utime(in_the_way, (2e9, 2e9))  # the latest is looked at first
     numbers = range(1, 13)
     for number in numbers:
         assert send(association, data_set(number)).Status == 0x0000
