@@ -96,21 +96,25 @@ class Filer:
     def _run(self) -> None:
         while True:
             batch, hurried = self._wait_for_batch()
-            try:
-                with self._errors:
-                    self._file(batch)
-                    for lane in self._lanes.idle():
-                        self._lanes.leave(lane)
-            except Exception as error:  # noqa: BLE001 (last resort: it is tried again, nothing is lost)
-                self._tell(error)
-                for on_tried in hurried:
-                    on_tried(False)
+            is_all = self._try(batch)
+            for on_tried in hurried:
+                on_tried(is_all)
+            if not is_all:
                 time.sleep(TROUBLE_SECONDS)
-            else:
-                if not self._unfiled:
-                    self._trouble = ""
-                for on_tried in hurried:
-                    on_tried(True)
+
+    def _try(self, batch: list[Unfiled]) -> bool:
+        """File a batch and let go of the lanes that nothing is in any more; whether that succeeded."""
+        try:
+            with self._errors:
+                self._file(batch)
+                for lane in self._lanes.idle():
+                    self._lanes.leave(lane)
+        except Exception as error:  # noqa: BLE001 (last resort: it is tried again, nothing is lost)
+            self._tell(error)
+            return False
+        if not self._unfiled:
+            self._trouble = ""
+        return True
 
     def _tell(self, error: Exception) -> None:
         text = str(error) if isinstance(error, SpoolError) else in_short(error)
